@@ -1,0 +1,87 @@
+"""Account, Grant, Identity: what the directory says, what our configuration makes of it, and both together."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+LOCAL: Final = "local"
+"""The name of the local users, where a server's name is expected. No configured server may have it."""
+
+
+def fold_name(name: str) -> str:
+    """The one form in which user names, e-mail addresses and group names are compared.
+
+    Follows what directories do for ``caseIgnoreMatch`` (RFC 4518): compatibility normalisation, case folding and
+    insignificant blanks, so that ``Ada``, ``ada `` and ``ＡＤＡ`` share one lockout counter.
+    """
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group an account is in."""
+
+    name: str
+    """Its first ``cn``: what rules, headers and policy maps use. Empty where the value has no ``cn``."""
+    dn: str = ""
+    """Its DN; empty for groups of local users."""
+    value: str = ""
+    """The text the directory answered, which ``group_mappings`` compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the directory, or the list of local users, says about one person."""
+
+    server: str
+    """Name of the server, or ``LOCAL``."""
+    external_id: str
+    """``entryUUID``, ``objectGUID``, ``nsUniqueId`` or ``ipaUniqueID``, else the normalised DN."""
+    username: str
+    """As the directory stores it, whatever case was typed."""
+    name: str = ""
+    email: str = ""
+    dn: str = ""
+    groups: tuple[Group, ...] = ()
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Extra attributes by their configured name."""
+    user_id: str = ""
+    """Value of ``attributes.user_id`` where that is configured: ClearML's user id as it is."""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the configuration makes of an account. Recomputed after each reload, never trusted from a token."""
+
+    company: str
+    company_name: str
+    clearml_role: str = "user"
+    org_roles: Mapping[int, str] = field(default_factory=dict)
+    """Grafana organisation id to role."""
+    grafana_admin: bool = False
+    policies: tuple[str, ...] = ()
+    admin: bool = False
+    """Administrator of this gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One person or service, as every dialect sees it."""
+
+    id: str
+    """Key of the stored identity, 32 hexadecimal digits."""
+    user_id: str
+    """ClearML's user id."""
+    account: Account
+    grant: Grant
+    created_at: int
+    """Seconds since 1970."""
+
+    @property
+    def label(self) -> str:
+        """``server/username``, as logs and audit events write it."""
+        return f"{self.account.server}/{self.account.username}"
