@@ -1,0 +1,1 @@
+"""Decisions about requests: pure, without I/O, tested by tables alone."""

@@ -1,0 +1,61 @@
+"""Who is calling: the client's address behind trusted proxies (forward-auth.md section 2)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+
+_PORT = r"(?::\d{1,5})?"
+_ZONE = r"(?:%[\w.-]+)?"
+_ELEMENT = re.compile(
+    rf"\[(?P<bracketed>[0-9a-f:.]+){_ZONE}\]{_PORT}|(?P<four>[0-9.]+){_PORT}|(?P<six>[0-9a-f:.]+){_ZONE}",
+    re.ASCII | re.IGNORECASE,
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNIX_PEER = ""
+"""What stands for the peer of a unix socket, which is always trusted."""
+
+
+class MalformedAddress(ValueError):
+    """A trusted proxy forwarded something that is no address: answer 400, never "no restriction"."""
+
+
+def parse_address(text: str) -> Address:
+    """Read one element of ``X-Forwarded-For``: an address, maybe with brackets, a port or an IPv6 zone.
+
+    An IPv4-mapped IPv6 address is the IPv4 address. Raises MalformedAddress.
+    """
+    match = _ELEMENT.fullmatch(text.strip())
+    try:
+        address = ipaddress.ip_address(match["bracketed"] or match["four"] or match["six"] if match else "")
+    except ValueError:
+        raise MalformedAddress("X-Forwarded-For holds an element that is not an IP address") from None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
+    """Say whether an address lies in one of the networks."""
+    return any(address.version == network.version and address in network for network in trusted)
+
+
+def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> Address | None:
+    """Find the client's address.
+
+    ``peer`` is the TCP peer's address or UNIX_PEER; ``forwarded_for`` are the ``X-Forwarded-For`` lines in order. From
+    the right, trusted addresses are skipped and the first other one is the client; when all are trusted, the leftmost.
+    None: a unix peer that forwarded nothing. Raises MalformedAddress.
+    """
+    current = None if peer == UNIX_PEER else parse_address(peer)
+    if current is not None and not is_trusted(current, trusted):
+        return current
+    elements = [element for line in forwarded_for for element in line.split(",") if element.strip()]
+    for element in reversed(elements):
+        current = parse_address(element)
+        if not is_trusted(current, trusted):
+            break
+    return current

@@ -1,0 +1,205 @@
+"""From an account to its grant: group mappings, administrators, ClearML roles, and who is refused.
+
+The rules of Grafana's mappings are those of grafana.md 2.6, what the other effects add is DECISIONS 6, who is an
+administrator of the gateway DECISIONS 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from gateway.directory.escape import DnError, normalise_dn
+from gateway.identity import LOCAL, Account, Grant, Group, fold_name
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Configuration, GroupMapping, Server, ServerGroups
+
+ROLES: Final = ("guest", "annotator", "user", "superuser", "admin")
+"""ClearML roles a person may hold, lowest first (clearml.md 5); ``system`` and ``root`` are for services."""
+
+SERVICE_ROLES: Final = ("system", "root")
+
+BUILT_IN_GROUPS: Final = ("users", "admins", "queue_admins")
+"""Groups that every ClearML company has (clearml.md 7.1)."""
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+class Refused(Exception):
+    """The password was right, but the configuration lets this person not in. The text is for the operator."""
+
+
+class Grants:
+    """Everything in one configuration that turns accounts into grants, looked up instead of searched."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._servers = {server.name: server for server in configuration.servers}
+        self._mappings = {
+            server.name: Mappings(server.group_mappings, server.group_comparison) for server in configuration.servers
+        }
+        self._mappings[LOCAL] = Mappings(configuration.group_mappings, "exact")
+        self._local_roles = {fold_name(user.username): user.clearml_role for user in configuration.users}
+        self._admins = Administrators(configuration.admins, (LOCAL, *self._servers))
+
+    def grant(self, account: Account, invited_role: str | None = None) -> Grant:
+        """Make the grant of an account; ``invited_role`` is the role of its whitelist entry.
+
+        Raises Refused where a mapping is required and none matched, where membership of a group is required, and for
+        accounts of servers that the configuration does not hold.
+        """
+        server = self._servers.get(account.server)
+        if server is None and account.server != LOCAL:
+            raise Refused(f"server {account.server} is no longer configured")
+        matching = self._mappings[account.server].matching(account.groups)
+        org_roles, grafana_admin = organisation_roles(matching)
+        if server is not None:
+            self._require(server, account, matching)
+        admin = self._admins.hold(account) or any(mapping.admin for mapping in matching)
+        clearml = self._configuration.clearml
+        return Grant(
+            company=(server and server.clearml.default_company) or clearml.company,
+            company_name=clearml.company_name,
+            clearml_role=self._clearml_role(account, server, matching, invited_role, admin=admin),
+            org_roles=org_roles,
+            grafana_admin=grafana_admin,
+            policies=tuple(dict.fromkeys(policy for mapping in matching for policy in mapping.policies)),
+            admin=admin,
+        )
+
+    def _require(self, server: Server, account: Account, matching: Sequence[GroupMapping]) -> None:
+        if server.require_mapping and server.group_mappings and not any(map(has_effect, matching)):
+            raise Refused("no group mapping matched, and the server requires one (require_mapping)")
+        groups = server.clearml.groups
+        if groups.prohibit_user_login_if_not_in_group and not self._in_known_group(groups, account):
+            raise Refused("in none of the groups known to the gateway (prohibit_user_login_if_not_in_group)")
+
+    def _in_known_group(self, settings: ServerGroups, account: Account) -> bool:
+        known = (*BUILT_IN_GROUPS, *self._configuration.vaults.groups, *settings.admins)
+        return in_named_group(account.groups, known, settings)
+
+    def _clearml_role(
+        self,
+        account: Account,
+        server: Server | None,
+        matching: Sequence[GroupMapping],
+        invited_role: str | None,
+        *,
+        admin: bool,
+    ) -> str:
+        if admin:
+            return "admin"
+        roles: list[str | None] = [mapping.clearml_role for mapping in matching]
+        roles.append(invited_role)
+        if server is None:
+            roles.append(self._local_roles.get(fold_name(account.username)))
+        elif fold_name(account.username) in map(fold_name, server.clearml.admin_users) or in_named_group(
+            account.groups, server.clearml.groups.admins, server.clearml.groups
+        ):
+            roles.append("admin")
+        return max(filter(None, roles), key=ROLES.index, default="user")
+
+
+class Mappings:
+    """The group mappings of one server, found by group instead of tried one after the other."""
+
+    def __init__(self, mappings: Sequence[GroupMapping], comparison: str) -> None:
+        self._mappings = mappings
+        self._by_dn = comparison == "dn"
+        self._index: dict[str, list[int]] = {}
+        for place, mapping in enumerate(mappings):
+            key = "*" if mapping.group_dn == "*" else self._key(mapping.group_dn)
+            self._index.setdefault(key, []).append(place)
+
+    def matching(self, groups: Iterable[Group]) -> list[GroupMapping]:
+        """The mappings that match, in the order of the configuration."""
+        keys = {"*", *(self._key(group.value) for group in groups if group.value != "*")}
+        return [self._mappings[place] for place in sorted(p for key in keys for p in self._index.get(key, ()))]
+
+    def _key(self, value: str) -> str:
+        """Whole strings, ASCII case ignored; with ``group_comparison = "dn"`` the normalised DN where it is one."""
+        if self._by_dn:
+            try:
+                return normalise_dn(value)
+            except DnError:
+                pass
+        return value.translate(_ASCII_LOWER)
+
+
+def has_effect(mapping: GroupMapping) -> bool:
+    """Say whether a mapping gives anything; ``grafana_admin = false`` alone takes a flag away and gives nothing."""
+    return bool(
+        mapping.org_role or mapping.grafana_admin or mapping.policies or mapping.clearml_role or mapping.admin
+    )
+
+
+def organisation_roles(matching: Iterable[GroupMapping]) -> tuple[dict[int, str], bool]:
+    """Grafana's rule: the first match of each organisation rules its role, and whether it may make an administrator."""
+    roles: dict[int, str] = {}
+    admin = False
+    for mapping in matching:
+        if mapping.org_id in roles:
+            continue
+        if mapping.org_role:
+            roles[mapping.org_id] = mapping.org_role
+        admin = admin or mapping.grafana_admin is True
+    return roles, admin
+
+
+def in_named_group(groups: Iterable[Group], names: Iterable[str], settings: ServerGroups) -> bool:
+    """Say whether one of the groups is named, as ClearML compares them: by first ``cn`` or, unparsed, by full DN."""
+
+    def fold(text: str) -> str:
+        return text if settings.case_sensitive else fold_name(text)
+
+    wanted = {fold(name) for name in names}
+    unparsed = settings.name_parsing == "none"
+    held = (group.value if unparsed else group.name for group in groups)
+    return any(fold(name) in wanted for name in held if name)
+
+
+class Administrators:
+    """The list ``admins``: who administrates the gateway."""
+
+    def __init__(self, entries: Iterable[str], servers: Sequence[str]) -> None:
+        self._users: set[tuple[str, str]] = set()
+        self._groups: set[tuple[str, str]] = set()
+        self._group_dns: set[str] = set()
+        for entry in entries:
+            kind, _, name = entry.partition(":")
+            server, own_name = _split_server(name, servers)
+            if kind == "user":
+                self._users.add((server or LOCAL, fold_name(own_name)))
+                continue
+            self._groups.add((server, fold_name(own_name)))
+            if "=" in own_name:
+                self._group_dns.add(_normalised(own_name))
+
+    def hold(self, account: Account) -> bool:
+        """Say whether the account is one of them, by itself or by a group."""
+        if (account.server, fold_name(account.username)) in self._users:
+            return True
+        if not self._groups:
+            return False
+        return any(self._holds_group(account.server, group) for group in account.groups)
+
+    def _holds_group(self, server: str, group: Group) -> bool:
+        name = fold_name(group.name)
+        if name and (("", name) in self._groups or (server, name) in self._groups):
+            return True
+        return bool(self._group_dns and group.dn) and _normalised(group.dn) in self._group_dns
+
+
+def _split_server(name: str, servers: Sequence[str]) -> tuple[str, str]:
+    """Cut a leading ``SERVER/``; a server's name may hold slashes, so the longest configured one wins."""
+    fitting = [server for server in servers if name.lower().startswith(server.lower() + "/")]
+    server = max(fitting, key=len, default="")
+    return server, name[len(server) + 1 :] if server else name
+
+
+def _normalised(dn: str) -> str:
+    try:
+        return normalise_dn(dn)
+    except DnError:
+        return dn

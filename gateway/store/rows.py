@@ -1,0 +1,112 @@
+"""Rows of the interface to columns of SQLite and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final, TypeVar
+
+from gateway.grants.lockout import Counter, Kind
+from gateway.identity import Account, Group, fold_name
+from gateway.store.interface import IdentityRow, KeyRow, TokenRow, WhitelistRow
+from gateway.store.sealing import Sealer
+
+Values = Sequence[Any]
+R = TypeVar("R")
+
+KEYS_TABLE: Final = "signing_keys"
+_IDENTITY_FIELDS: Final = tuple(field.name for field in fields(IdentityRow))
+_TOKEN_FIELDS: Final = tuple(field.name for field in fields(TokenRow))
+IDENTITY: Final = ", ".join(_IDENTITY_FIELDS)
+TOKEN: Final = ", ".join(_TOKEN_FIELDS)
+COUNTER: Final = ", ".join(field.name for field in fields(Counter)).replace("hash", "key_hash", 1)
+WHITELIST: Final = ", ".join(field.name for field in fields(WhitelistRow))
+KEY: Final = ", ".join(field.name for field in fields(KeyRow)).replace("private", "private_sealed")
+"""The columns of a table in the order of its row's fields."""
+
+
+def one(values: Sequence[Values], make: Callable[[Values], R]) -> R | None:
+    """The row made of the only record, or None."""
+    return make(values[0]) if values else None
+
+
+def dump(value: object) -> str:
+    """Compact JSON. ``ValueError`` or ``TypeError`` for what is not JSON."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def account_values(account: Account, granted: Mapping[str, object]) -> dict[str, object]:
+    """The columns of ``identities`` that an account decides."""
+    return {
+        "server": account.server,
+        "external_id": account.external_id,
+        "username": account.username,
+        "username_key": fold_name(account.username),
+        "dn": account.dn,
+        "name": account.name,
+        "email": account.email,
+        "groups": dump([(group.name, group.dn, group.value) for group in account.groups]),
+        "attributes": dump({name: list(values) for name, values in account.attributes.items()}),
+        "granted": dump(dict(granted)),
+    }
+
+
+def identity(values: Values) -> IdentityRow:
+    """From the columns ``IDENTITY``."""
+    named = dict(zip(_IDENTITY_FIELDS, values, strict=True))
+    named["groups"] = tuple(Group(*group) for group in json.loads(named["groups"]))
+    named["attributes"] = {name: tuple(texts) for name, texts in json.loads(named["attributes"]).items()}
+    named["granted"] = json.loads(named["granted"])
+    return IdentityRow(**named)
+
+
+def token_values(row: TokenRow) -> list[object]:
+    """For the columns ``TOKEN``."""
+    encoded = {
+        "policies": dump(row.policies), "meta": dump(dict(row.meta)), "limits": dump(dict(row.limits)),
+        "renewable": int(row.renewable), "orphan": int(row.orphan), "remember": int(row.remember),
+    }  # fmt: skip
+    return [encoded[name] if name in encoded else getattr(row, name) for name in _TOKEN_FIELDS]
+
+
+def token(values: Values) -> TokenRow:
+    """From the columns ``TOKEN``."""
+    named = dict(zip(_TOKEN_FIELDS, values, strict=True))
+    named["policies"] = tuple(json.loads(named["policies"]))
+    for name in ("meta", "limits"):
+        named[name] = json.loads(named[name])
+    for name in ("renewable", "orphan", "remember"):
+        named[name] = bool(named[name])
+    return TokenRow(**named)
+
+
+def counter_values(counter: Counter) -> tuple[object, ...]:
+    """For the columns ``COUNTER``."""
+    return (
+        counter.hash, counter.shown, counter.kind.value, int(counter.known), counter.count,
+        counter.first_at, counter.last_at, counter.locked_until, counter.expires_at,
+    )  # fmt: skip
+
+
+def counter(values: Values) -> Counter:
+    """From the columns ``COUNTER``."""
+    key_hash, shown, kind, known, *rest = values
+    return Counter(key_hash, shown, Kind(kind), bool(known), *rest)
+
+
+def whitelist(values: Values) -> WhitelistRow:
+    """From the columns ``WHITELIST``."""
+    return WhitelistRow(*values)
+
+
+def key_values(row: KeyRow, sealer: Sealer) -> tuple[object, ...]:
+    """For the columns ``KEY``."""
+    sealed = sealer.seal(row.private, KEYS_TABLE, row.id)
+    return (row.id, row.purpose, row.algorithm, sealed, row.public, row.not_before, row.not_after, row.retired_at)
+
+
+def key(values: Values, sealer: Sealer) -> KeyRow:
+    """From the columns ``KEY``; ``SealBroken``."""
+    key_id, purpose, algorithm, sealed, *rest = values
+    return KeyRow(key_id, purpose, algorithm, sealer.open(sealed, KEYS_TABLE, key_id), *rest)

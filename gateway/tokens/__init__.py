@@ -1,0 +1,1 @@
+"""The forms of tokens, the keys that sign them, and whose a presented one is."""

@@ -1,0 +1,156 @@
+"""Issues tokens for identities and says whose a presented token is (configuration.md 3, clearml.md 4)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.identity import Account, Grant, Identity
+from gateway.telemetry.logs import random_id
+from gateway.tokens import jwt
+from gateway.tokens.opaque import digest
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Configuration
+    from gateway.identities import Identities
+    from gateway.store.interface import Store
+
+ISSUER: Final = "ldap-gateway"
+_SERVICE: Final = "service:"
+
+
+class Revoked(Exception):
+    """The token verifies, but its session was logged out, or its owner is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token."""
+
+    text: str
+    lifetime_seconds: int
+
+
+@dataclass(slots=True)
+class _Verified:
+    """A token that verified, kept so that the next request with it costs a hash and a look-up."""
+
+    identity: Identity
+    claims: dict[str, Any]
+    version: int
+
+
+class Issuer:
+    """The ClearML tokens of one configuration; the first secret signs, all of them verify."""
+
+    def __init__(
+        self, secrets: Sequence[bytes], store: Store, identities: Identities, configuration: Configuration
+    ) -> None:
+        self._secrets = tuple(secrets)
+        self._store = store
+        self._identities = identities
+        self._clearml = configuration.clearml
+        self._services = service_identities(configuration)
+        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._cache_size = configuration.tokens.cache_size
+
+    def issue(self, identity: Identity, lifetime_seconds: int, now: int) -> Issued:
+        """Sign a ClearML token; nothing is stored for it (DECISIONS 16)."""
+        clearml = self._clearml
+        claims = {
+            # Nothing may be added to this object: a server that shares the secret refuses other keys in it.
+            "identity": {
+                "user": identity.user_id,
+                "company": identity.grant.company,
+                "role": identity.grant.clearml_role,
+                "user_name": identity.account.name or identity.account.username,
+                "company_name": identity.grant.company_name,
+            },
+            "iat": now,
+            "exp": now + lifetime_seconds,
+            "session_id": random_id(),
+            "auth_type": "Bearer",
+            "env": "<unknown>",
+            "api_version": clearml.api_version,
+            "server_version": clearml.server_version,
+            "server_build": "",
+            "feature_set": clearml.feature_set,
+            "tenant": identity.grant.company,
+            "iss": ISSUER,
+            "sub": identity.id,
+        }
+        return Issued(jwt.encode(claims, self._secrets[0]), lifetime_seconds)
+
+    async def identity_of(self, token: str, now: int) -> Identity:
+        """Whose token it is. Raises jwt.InvalidToken and Revoked.
+
+        A verified token stays verified until any process writes to the store; then revocation and owner are read anew.
+        """
+        key = digest(token)
+        version = self._store.version()
+        known = self._cache.get(key)
+        if known is not None and known.version == version and now < known.claims["exp"]:
+            return known.identity
+        claims = known.claims if known is not None and now < known.claims["exp"] else self._decode(token, now)
+        identity = await self._owner(claims)
+        if identity is None:
+            self._cache.pop(key, None)
+            raise Revoked
+        self._remember(key, _Verified(identity, claims, version))
+        return identity
+
+    async def revoke(self, token: str, now: int) -> Identity:
+        """End the session of a token. Raises as ``identity_of`` does; durable on return."""
+        identity = await self.identity_of(token, now)
+        claims = self._cache[digest(token)].claims
+        await self._store.revoke_session(claims["session_id"], identity.id, claims["exp"])
+        return identity
+
+    def _decode(self, token: str, now: int) -> dict[str, Any]:
+        claims = self._verify(token, now)
+        for name, kind in (("exp", int), ("iat", int), ("session_id", str), ("sub", str)):
+            if not isinstance(claims.get(name), kind):
+                raise jwt.InvalidToken(f'Token is missing the "{name}" claim')
+        return claims
+
+    def _verify(self, token: str, now: int) -> dict[str, Any]:
+        """Try the key that signs, then those that have signed before."""
+        *others, last = self._secrets
+        for secret in others:
+            try:
+                return jwt.decode(token, secret, now)
+            except jwt.InvalidToken as error:
+                if error.reason != jwt.BAD_SIGNATURE:
+                    raise
+        return jwt.decode(token, last, now)
+
+    async def _owner(self, claims: Mapping[str, Any]) -> Identity | None:
+        if await self._store.session_revoked(claims["session_id"]):
+            return None
+        subject: str = claims["sub"]
+        if subject.startswith(_SERVICE):
+            return self._services.get(subject.removeprefix(_SERVICE))
+        return await self._identities.by_id(subject, claims["iat"])
+
+    def _remember(self, key: bytes, verified: _Verified) -> None:
+        self._cache[key] = verified
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+
+
+def service_identities(configuration: Configuration) -> dict[str, Identity]:
+    """The services of ``clearml.credentials`` by name; they are no people and have no stored row."""
+    clearml = configuration.clearml
+    return {
+        name: Identity(
+            id=f"{_SERVICE}{name}",
+            user_id=f"__{name}__",
+            account=Account(server="", external_id=name, username=name, name=name),
+            grant=Grant(company=clearml.company, company_name=clearml.company_name, clearml_role=service.role),
+            created_at=0,
+        )
+        for name, service in clearml.credentials.items()
+    }

@@ -1,0 +1,213 @@
+"""grafana.md 2.6, DECISIONS 6-9, clearml.md 1.3: what the configuration makes of an account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.config.schema import Configuration
+from gateway.grants.mapping import Grants, Refused
+from gateway.identity import Account, Group
+
+BASE = "dc=example,dc=com"
+COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
+
+
+def configuration(server: dict[str, Any] | None = None, **top: Any) -> Configuration:
+    corp = {"name": "corp", "host": "ldap.example.com", "search_base_dns": (BASE,), **(server or {})}
+    return Configuration.model_validate({"state_dir": "/var/empty", "servers": (corp,), **top})
+
+
+def group(name: str, branch: str = "ou=groups") -> Group:
+    dn = f"cn={name},{branch},{BASE}"
+    return Group(name=name, dn=dn, value=dn)
+
+
+def account(*names: str, server: str = "corp", username: str = "ada") -> Account:
+    return Account(server=server, external_id="1", username=username, groups=tuple(map(group, names)))
+
+
+def mapping(name: str, **effects: Any) -> dict[str, Any]:
+    return {"group_dn": name if name == "*" else f"cn={name},ou=groups,{BASE}", **effects}
+
+
+SRE, DEV, DEV2, ALL = (
+    mapping("sre", org_role="Admin"),
+    mapping("dev", org_role="Editor"),
+    mapping("dev", org_role="Admin", org_id=2),
+    mapping("*", org_role="Viewer"),
+)
+
+# mappings, groups, roles: the table of grafana.md 2.6
+ORGANISATIONS = [
+    ([SRE, DEV, DEV2, ALL], ["sre", "dev"], {1: "Admin", 2: "Admin"}),
+    ([SRE, DEV, DEV2, ALL], ["dev"], {1: "Editor", 2: "Admin"}),
+    ([SRE, DEV, DEV2, ALL], [], {1: "Viewer"}),
+    ([SRE, DEV2], ["dev"], {2: "Admin"}),
+    ([ALL, SRE], ["sre"], {1: "Viewer"}),  # the topmost wins
+    ([DEV], ["DEV"], {1: "Editor"}),  # ASCII case is ignored
+    ([mapping("dév", org_role="Editor")], ["DÉV"], {}),  # and nothing but ASCII case
+    ([mapping("dev ", org_role="Editor")], ["dev"], {}),  # whole strings
+    ([DEV], ["developers", "de", "dev2"], {}),
+]
+
+
+@pytest.mark.parametrize(("mappings", "groups", "roles"), ORGANISATIONS)
+def test_organisation_roles(mappings: list[dict[str, Any]], groups: list[str], roles: dict[int, str]) -> None:
+    grants = Grants(configuration({"group_mappings": tuple(mappings)}))
+    assert grants.grant(account(*groups)).org_roles == roles
+
+
+def test_grafana_admin_is_skipped_with_its_mapping() -> None:
+    """grafana.md 2.6: a mapping whose organisation has a role already is skipped whole."""
+    late = mapping("dev", org_role="Editor", grafana_admin=True)
+    grants = Grants(configuration({"group_mappings": (ALL, late)}))
+    assert grants.grant(account("dev")).grafana_admin is False
+    grants = Grants(configuration({"group_mappings": (late, ALL)}))
+    assert grants.grant(account("dev")).grafana_admin is True
+
+
+def test_a_star_is_no_group() -> None:
+    """A group that is called * matches nothing but what matches everyone."""
+    grants = Grants(configuration({"group_mappings": (mapping("x", org_role="Admin"),)}))
+    assert grants.grant(replace(account(), groups=(Group("*", value="*"),))).org_roles == {}
+
+
+def test_policies_of_all_matches_are_united() -> None:
+    rows = (mapping("dev", policies=("a", "b")), mapping("sre", policies=("c",)), mapping("*", policies=("b", "d")))
+    grants = Grants(configuration({"group_mappings": rows}))
+    assert grants.grant(account("dev")).policies == ("a", "b", "d")
+
+
+def test_the_highest_clearml_role_counts() -> None:
+    rows = (mapping("dev", clearml_role="superuser"), mapping("*", clearml_role="guest"))
+    grants = Grants(configuration({"group_mappings": rows}))
+    assert grants.grant(account("dev")).clearml_role == "superuser"
+    assert grants.grant(account()).clearml_role == "guest"
+    assert Grants(configuration()).grant(account()).clearml_role == "user"
+
+
+def test_comparison_by_dn() -> None:
+    """grafana.md 2.6 CHOICE: off by default, a blank after a comma matters."""
+    spaced = {"group_dn": f"CN=dev , OU=Groups, {BASE}", "org_role": "Editor"}
+    exact = Grants(configuration({"group_mappings": (spaced,)}))
+    assert exact.grant(account("dev")).org_roles == {}
+    by_dn = Grants(configuration({"group_mappings": (spaced,), "group_comparison": "dn"}))
+    assert by_dn.grant(account("dev")).org_roles == {1: "Editor"}
+
+
+# require_mapping, mappings, groups, admitted
+REQUIRED = [
+    (True, (SRE,), ["sre"], True),
+    (True, (SRE,), ["dev"], False),
+    (True, (), ["dev"], True),  # without any mapping everybody passes
+    (True, (mapping("dev", grafana_admin=False),), ["dev"], False),
+    (True, (mapping("dev", grafana_admin=True),), ["dev"], True),
+    (True, (mapping("dev", policies=("a",)),), ["dev"], True),
+    (False, (SRE,), ["dev"], True),
+]
+
+
+@pytest.mark.parametrize(("required", "mappings", "groups", "admitted"), REQUIRED)
+def test_require_mapping(required: bool, mappings: tuple[Any, ...], groups: list[str], admitted: bool) -> None:
+    grants = Grants(configuration({"group_mappings": mappings, "require_mapping": required}))
+    if admitted:
+        assert grants.grant(account(*groups))
+    else:
+        with pytest.raises(Refused, match="no group mapping matched"):
+            grants.grant(account(*groups))
+
+
+# entry of admins, account, whether it is one (DECISIONS 8)
+ADMINS = [
+    ("user:ada", account(server="local"), True),
+    ("user:ADA", account(server="local"), True),
+    ("user:ada", account(), False),  # user:NAME is a local user
+    ("user:corp/ada", account(), True),
+    ("user:corp/ada", account(server="local"), False),
+    ("user:local/ada", account(server="local"), True),
+    ("group:admins", account("admins"), True),
+    ("group:Admins", account("ADMINS"), True),
+    ("group:admins", account("admins2"), False),
+    ("group:corp/admins", account("admins"), True),
+    ("group:local/admins", account("admins"), False),
+    (f"group:cn=admins,ou=groups,{BASE}", account("admins"), True),
+    (f"group:CN=Admins, OU=groups,{BASE}", account("admins"), True),
+    (f"group:cn=admins,ou=projects,{BASE}", account("admins"), False),
+]
+
+
+@pytest.mark.parametrize(("entry", "who", "administrates"), ADMINS)
+def test_administrators(entry: str, who: Account, administrates: bool) -> None:
+    grant = Grants(configuration(admins=(entry,))).grant(who)
+    assert grant.admin is administrates
+    assert grant.clearml_role == ("admin" if administrates else "user")
+
+
+def test_nobody_administrates_by_default() -> None:
+    assert Grants(configuration()).grant(account("admins", username="admin")).admin is False
+
+
+def test_a_group_without_name_gives_no_right() -> None:
+    """DECISIONS 9: a group outside the bases has a DN, but no name."""
+    nameless = replace(account(), groups=(replace(group("admins", "ou=projects"), name=""),))
+    assert Grants(configuration(admins=("group:admins", "group:"))).grant(nameless).admin is False
+
+
+def test_the_clearml_role_alone_administrates_nothing() -> None:
+    """DECISIONS 8: admin_users, groups.admins and clearml_role give the ClearML role only."""
+    clearml = {"admin_users": ("ADA",), "groups": {"admins": ("sre",)}}
+    grants = Grants(configuration({"clearml": clearml, "group_mappings": (mapping("dev", clearml_role="admin"),)}))
+    for who in (account(), account("sre", username="x"), account("dev", username="x")):
+        grant = grants.grant(who)
+        assert (grant.clearml_role, grant.admin) == ("admin", False)
+    assert grants.grant(account("other", username="x")).clearml_role == "user"
+
+
+# groups settings, name of the group, whether its members are ClearML admins (clearml.md 1.3)
+GROUP_ADMINS = [
+    ({"admins": ("Ops",)}, "Ops", True),
+    ({"admins": ("ops",)}, "Ops", False),  # case_sensitive is true by default
+    ({"admins": ("ops",), "case_sensitive": False}, "Ops", True),
+    ({"admins": (f"cn=Ops,ou=groups,{BASE}",)}, "Ops", False),
+    ({"admins": (f"cn=Ops,ou=groups,{BASE}",), "name_parsing": "none"}, "Ops", True),
+    ({"admins": ("Ops",), "name_parsing": "none"}, "Ops", False),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "admin"), GROUP_ADMINS)
+def test_groups_admins(settings: dict[str, Any], name: str, admin: bool) -> None:
+    grant = Grants(configuration({"clearml": {"groups": settings}})).grant(account(name))
+    assert grant.clearml_role == ("admin" if admin else "user")
+
+
+def test_prohibit_user_login_if_not_in_group() -> None:
+    settings = {"clearml": {"groups": {"prohibit_user_login_if_not_in_group": True}}}
+    grants = Grants(configuration(settings, vaults={"groups": {"science": {}}}))
+    assert grants.grant(account("science"))
+    with pytest.raises(Refused, match="prohibit_user_login_if_not_in_group"):
+        grants.grant(account("other"))
+
+
+def test_companies_and_invitations() -> None:
+    company = "0" * 32
+    grants = Grants(configuration({"clearml": {"default_company": company}}))
+    assert grants.grant(account()).company == company
+    assert grants.grant(account(server="local")).company == COMPANY
+    assert grants.grant(account(), invited_role="admin").clearml_role == "admin"
+
+
+def test_a_server_that_is_gone() -> None:
+    with pytest.raises(Refused, match="no longer configured"):
+        Grants(configuration()).grant(account(server="old"))
+
+
+def test_local_users() -> None:
+    """Their own mappings, and the role written beside the name."""
+    users = ({"username": "Ada", "clearml_role": "superuser", "disabled": True},)
+    grants = Grants(configuration(users=users, group_mappings=({"group_dn": "ops", "org_role": "Admin"},)))
+    local = Account(server="local", external_id="ada", username="Ada", groups=(Group("ops", value="ops"),))
+    grant = grants.grant(local)
+    assert (grant.clearml_role, grant.org_roles) == ("superuser", {1: "Admin"})

@@ -1,0 +1,41 @@
+"""A process killed with SIGKILL keeps every promise it made (DESIGN 5): what was acknowledged is there afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from store_samples import token
+
+KILLS = 200 if os.environ.get("GATEWAY_SOAK") == "1" else 20
+
+
+def acknowledged_before_kill(process: subprocess.Popen[bytes], lines: int) -> set[int]:
+    """Numbers printed until the kill, which falls after ``lines`` lines; a last line cut short is not a promise."""
+    assert process.stdout is not None
+    promised = [process.stdout.readline() for _ in range(lines)]
+    process.kill()
+    promised += process.stdout.readlines()
+    process.wait()
+    return {int(line) for line in promised if line.endswith(b"\n")}
+
+
+def test_every_acknowledged_write_survives_sigkill(
+    tmp_path: Path, child: Callable[[str, Path], subprocess.Popen[bytes]]
+) -> None:
+    path = tmp_path / "gateway.db"
+    chance = random.Random(2)
+    promised: set[int] = set()
+    for _ in range(KILLS):
+        promised |= acknowledged_before_kill(child("acknowledge", path), chance.randrange(1, 200))
+        connection = sqlite3.connect(path)
+        stored = {accessor for (accessor,) in connection.execute("SELECT accessor FROM tokens")}
+        [[check]] = connection.execute("PRAGMA integrity_check").fetchall()
+        connection.close()
+        assert check == "ok"
+        assert {token(number).accessor for number in promised} <= stored
+    assert len(promised) > KILLS

@@ -1,0 +1,159 @@
+"""Tokens and the identities they prove, over a real store (configuration.md 3, DECISIONS 18, 20)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config.schema import Configuration
+from gateway.directory.local_users import LocalUsers
+from gateway.identities import Identities
+from gateway.identity import Account, Group, Identity
+from gateway.store.sealing import Sealer
+from gateway.store.sqlite import SqliteStore
+from gateway.tokens.issuer import Issuer, Revoked
+from gateway.tokens.jwt import InvalidToken
+from gateway.tokens.opaque import digest
+
+NOW = int(time.time())
+BASE = "dc=example,dc=com"
+ADA = Account("corp", "uuid-1", "ada", "Ada L", "ada@example.com", f"uid=ada,{BASE}", (Group("ops", value="cn=ops"),))
+
+
+def configuration(**changes: Any) -> Configuration:
+    server = {"name": "corp", "host": "ldap.example.com", "search_base_dns": (BASE,), **changes.pop("server", {})}
+    return Configuration.model_validate({"state_dir": "/var/empty", "servers": (server,), **changes})
+
+
+class Room:
+    """An issuer over a store, as one process has it."""
+
+    def __init__(self, path: Path, secrets: tuple[bytes, ...] = (b"s" * 32,), **changes: Any) -> None:
+        self.store = SqliteStore.open(path, sealer=Sealer(b"k" * 32))
+        self.configure(secrets, **changes)
+
+    def configure(self, secrets: tuple[bytes, ...] = (b"s" * 32,), **changes: Any) -> None:
+        settings = configuration(**changes)
+        self.local = LocalUsers(settings.users, 1)
+        self.identities = Identities(self.store, settings, self.local)
+        self.issuer = Issuer(secrets, self.store, self.identities, settings)
+
+    async def token(self, account: Account = ADA) -> tuple[Identity, str]:
+        identity = await self.identities.save(account, NOW)
+        return identity, self.issuer.issue(identity, 60, NOW).text
+
+    async def close(self) -> None:
+        self.local.close()
+        await self.store.close()
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    opened = Room(tmp_path / "gateway.db")
+    await opened.store.migrate()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(room: Room, tmp_path: Path) -> AsyncIterator[Room]:
+    """Another process on the same file, as far as the store can tell."""
+    opened = Room(tmp_path / "gateway.db")
+    yield opened
+    await opened.close()
+
+
+async def test_a_token_is_its_owners(room: Room) -> None:
+    identity, token = await room.token()
+    for _ in range(2):
+        assert await room.issuer.identity_of(token, NOW) == identity
+
+
+async def test_it_ends(room: Room) -> None:
+    _, token = await room.token()
+    assert await room.issuer.identity_of(token, NOW + 59)
+    with pytest.raises(InvalidToken, match="Signature has expired"):
+        await room.issuer.identity_of(token, NOW + 60)
+
+
+async def test_revocation_is_seen_by_every_process(room: Room, other: Room) -> None:
+    _, token = await room.token()
+    _, kept = await room.token()
+    assert await other.issuer.identity_of(token, NOW)
+    await room.issuer.revoke(token, NOW)
+    for side in (room, other):
+        with pytest.raises(Revoked):
+            await side.issuer.identity_of(token, NOW)
+        assert await side.issuer.identity_of(kept, NOW)
+
+
+async def test_all_tokens_of_a_time_can_be_revoked(room: Room, other: Room) -> None:
+    identity, token = await room.token()
+    assert await other.issuer.identity_of(token, NOW)
+    await room.store.identity_invalidate(identity.id, NOW + 1)
+    for side in (room, other):
+        with pytest.raises(Revoked):
+            await side.issuer.identity_of(token, NOW)
+    assert await room.issuer.identity_of(room.issuer.issue(identity, 60, NOW + 1).text, NOW + 1)
+
+
+async def test_who_is_gone_has_no_token(room: Room) -> None:
+    identity, token = await room.token()
+    await room.store.identity_gone(identity.id, NOW)
+    with pytest.raises(Revoked):
+        await room.issuer.identity_of(token, NOW)
+
+
+async def test_grants_are_those_in_force(room: Room) -> None:
+    """DECISIONS 20: a role lost by a reload, or in the directory, is lost by the token too."""
+    room.configure(admins=("group:ops",))
+    _, token = await room.token()
+    assert (await room.issuer.identity_of(token, NOW)).grant.admin
+    room.configure()
+    assert not (await room.issuer.identity_of(token, NOW)).grant.admin
+    room.configure(admins=("group:ops",))
+    assert (await room.issuer.identity_of(token, NOW)).grant.admin
+    await room.identities.save(replace(ADA, groups=()), NOW)
+    assert not (await room.issuer.identity_of(token, NOW)).grant.admin
+
+
+async def test_a_removed_server_takes_its_people_along(room: Room) -> None:
+    _, token = await room.token()
+    room.configure(server={"name": "elsewhere"})
+    with pytest.raises(Revoked):
+        await room.issuer.identity_of(token, NOW)
+
+
+async def test_a_rehired_name_is_another_person(room: Room) -> None:
+    """DECISIONS 1: the entry counts, not the name; ClearML's user id, made of the name, finds the newer one."""
+    first, token = await room.token()
+    second = await room.identities.save(replace(ADA, external_id="uuid-2", name="Another Ada"), NOW + 5)
+    assert first.id != second.id
+    assert (await room.issuer.identity_of(token, NOW)).account.name == "Ada L"
+    found = await room.identities.by_user_id(second.user_id, second.grant.company)
+    assert found is not None and found.id == second.id
+
+
+async def test_a_key_that_no_longer_signs_still_verifies(room: Room) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    room.configure((old,))
+    _, token = await room.token()
+    room.configure((new, old))
+    assert await room.issuer.identity_of(token, NOW)
+    room.configure((new,))
+    with pytest.raises(InvalidToken, match="Signature verification failed"):
+        await room.issuer.identity_of(token, NOW)
+
+
+async def test_the_cache_is_bounded(room: Room) -> None:
+    room.configure(tokens={"cache_size": 3})
+    tokens = [(await room.token())[1] for _ in range(5)]
+    for token in tokens:
+        assert await room.issuer.identity_of(token, NOW)
+    held = room.issuer._cache
+    assert list(held) == [digest(token) for token in tokens[2:]]
