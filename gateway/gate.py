@@ -1,0 +1,112 @@
+"""The lockout at work: counters of the store before and during one attempt, and turns between attempts at once.
+
+Without turns a hundred guesses sent at the same moment would all pass the check before the first is counted, and the
+directory's own lock would fall on the person (DECISIONS 13).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gateway.access.client_address import Address
+from gateway.directory.realm import Outcome, Verdict
+from gateway.grants import lockout
+
+if TYPE_CHECKING:
+    from gateway.store.interface import Store
+
+
+class Turns:
+    """How many attempts on each counter are under way in this process, and a bell for those that wait."""
+
+    def __init__(self) -> None:
+        self.under_way: Counter[bytes] = Counter()
+        self._ended = asyncio.Condition()
+
+    async def wait(self) -> None:
+        """Wait until some attempt has ended."""
+        async with self._ended:
+            await self._ended.wait()
+
+    async def end(self, hashes: Sequence[bytes]) -> None:
+        """Give turns back."""
+        self.under_way.subtract(hashes)
+        for key_hash in hashes:
+            if self.under_way[key_hash] <= 0:
+                del self.under_way[key_hash]
+        async with self._ended:
+            self._ended.notify_all()
+
+
+class AttemptGate:
+    """The lockout as one attempt meets it; ``async with`` gives its turns back."""
+
+    def __init__(
+        self, store: Store, turns: Turns, settings: lockout.Settings, username: str, client: Address | None
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._settings = settings
+        self._username = username
+        self._address = lockout.address_key(client) if client else None
+        self._taken: list[bytes] = []
+        self._with_failures: list[lockout.Key] = []
+
+    async def __aenter__(self) -> AttemptGate:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        taken, self._taken = self._taken, []
+        if taken:
+            await self._turns.end(taken)
+
+    async def throttled_seconds(self) -> int | None:
+        """Seconds until this address may try again; None where it may now."""
+        if self._address is None:
+            return None
+        decision = lockout.check(await self._store.failures((self._address,)), int(time.time()), self._settings)
+        return decision.retry_after if decision.verdict is lockout.Verdict.THROTTLED else None
+
+    async def admits_name(self, server: str) -> bool:
+        """Say whether the typed name may be tried on this server, waiting for a turn."""
+        return await self._admits(lockout.name_key(server, self._username))
+
+    async def admits_entry(self, server: str, entry: str) -> bool:
+        """Say whether a bind as the entry that was found may be tried, waiting for a turn."""
+        return await self._admits(lockout.entry_key(server, entry, self._username))
+
+    async def count(self, verdicts: Sequence[Verdict]) -> None:
+        """Count a failed login: on the typed name and the entry of each server that refused, once on the address."""
+        address = () if self._address is None else (self._address,)
+        for verdict in verdicts:
+            if verdict.outcome not in (Outcome.INVALID, Outcome.NOT_FOUND):
+                continue
+            keys = (lockout.name_key(verdict.server, self._username), *address)
+            address = ()
+            if verdict.entry:
+                keys += (lockout.entry_key(verdict.server, verdict.entry, self._username),)
+            await self._store.failure_add(keys, int(time.time()), self._settings)
+
+    async def clear(self) -> None:
+        """Forget the failures seen on the way to a right password; nothing is written where there were none."""
+        if self._with_failures:
+            await self._store.failures_clear(self._with_failures)
+
+    async def _admits(self, key: lockout.Key) -> bool:
+        while True:
+            counters = await self._store.failures((key,))
+            decision = lockout.check(counters, int(time.time()), self._settings)
+            if decision.verdict is not lockout.Verdict.ALLOWED:
+                return False
+            counted = counters[key.hash].count if key.hash in counters else 0
+            if self._turns.under_way[key.hash] < max(self._settings.failures - counted, 1):
+                self._turns.under_way[key.hash] += 1
+                self._taken.append(key.hash)
+                if counted:
+                    self._with_failures.append(key)
+                return True
+            await self._turns.wait()

@@ -1,0 +1,112 @@
+"""Stored identities and what they are under the configuration in force: one row per person of a server."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from gateway.grants.mapping import Grants, Refused
+from gateway.identity import LOCAL, Account, Grant, Identity
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Configuration
+    from gateway.directory.local_users import LocalUsers
+    from gateway.store.interface import IdentityRow, Store
+
+CLEARML_SERVER: Final = "ldap"
+"""The server that the ClearML spellings address; its users have the ids an installation without gateway gave them."""
+
+_INVITED: Final = "invited_role"
+
+
+def clearml_user_id(account: Account, company: str) -> str:
+    """ClearML's user id: MD5 of company and name as its API server makes it, or an attribute (DECISIONS 1).
+
+    MD5 names here, it protects nothing.
+    """
+    if account.user_id:
+        return account.user_id
+    name = account.username
+    if account.server not in (LOCAL, CLEARML_SERVER):
+        name = f"{account.server}/{name}"
+    return hashlib.md5(f"{company}:{name}".encode(), usedforsecurity=False).hexdigest()
+
+
+class Identities:
+    """Saves identities at login and finds them again; grants are always those of the configuration in force."""
+
+    def __init__(self, store: Store, configuration: Configuration, local: LocalUsers) -> None:
+        self._store = store
+        self._grants = Grants(configuration)
+        self._local = local
+
+    async def save(self, account: Account, now: int, invited_role: str | None = None) -> Identity:
+        """Store what the directory said just now, and return the identity, durable before it is used.
+
+        Raises Refused, before anything is stored, where the configuration lets the person not in.
+        """
+        grant = self._grants.grant(account, invited_role)
+        row = await self._store.identity_save(
+            account,
+            company=grant.company,
+            role=grant.clearml_role,
+            backend_id=clearml_user_id(account, grant.company),
+            granted={_INVITED: invited_role} if invited_role else {},
+            now=now,
+        )
+        return _identity(row, account, grant)
+
+    async def save_local_users(self, now: int) -> None:
+        """Give every local user a record, as ClearML's fixed users have one before their first login."""
+        for account in self._local.accounts():
+            row = await self._store.identity_of(LOCAL, account.external_id)
+            if row is None or self._of(row) is None or _account(row) != account:
+                await self.save(account, now)
+
+    async def by_id(self, id: str, issued_at: int) -> Identity | None:  # noqa: A002
+        """The identity a token of that issue time (seconds since 1970) proves.
+
+        None where the row, its server or its local user is gone, or all its tokens of that time were revoked.
+        """
+        row = await self._store.identity(id)
+        if row is None or (row.valid_after is not None and issued_at < row.valid_after):
+            return None
+        return self._of(row)
+
+    async def by_user_id(self, user_id: str, company: str) -> Identity | None:
+        """The identity with a ClearML user id in a company; the last seen one where a name was given away again."""
+        rows = await self._store.identities(backend_id=user_id)
+        for row in sorted(rows, key=lambda row: row.checked_at, reverse=True):
+            identity = self._of(row)
+            if identity is not None and identity.grant.company == company:
+                return identity
+        return None
+
+    def _of(self, row: IdentityRow) -> Identity | None:
+        if row.gone_at is not None:
+            return None
+        account = self._local.account(row.username) if row.server == LOCAL else _account(row)
+        if account is None or account.disabled:
+            return None
+        invited = row.granted.get(_INVITED)
+        try:
+            return _identity(row, account, self._grants.grant(account, invited if isinstance(invited, str) else None))
+        except Refused:
+            return None
+
+
+def _account(row: IdentityRow) -> Account:
+    return Account(
+        server=row.server,
+        external_id=row.external_id,
+        username=row.username,
+        name=row.name,
+        email=row.email,
+        dn=row.dn,
+        groups=row.groups,
+        attributes=row.attributes,
+    )
+
+
+def _identity(row: IdentityRow, account: Account, grant: Grant) -> Identity:
+    return Identity(row.id, row.backend_id, account, grant, row.created_at)

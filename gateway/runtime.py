@@ -1,0 +1,224 @@
+"""From a snapshot to live objects: builds, swaps, drains. The only place that wires the rooms together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gateway.directory.bind import DirectoryServer
+from gateway.directory.local_users import LocalUsers
+from gateway.directory.pool import Endpoint, Pool
+from gateway.directory.realm import Realm
+from gateway.directory.recheck import Recheck
+from gateway.directory.tls import tls_context
+from gateway.identities import Identities
+from gateway.login import Login
+from gateway.store.sealing import Sealer, load_master_key
+from gateway.store.sqlite import SqliteStore
+from gateway.tokens.issuer import Issuer
+from gateway.tokens.keys import KeyRing
+
+if TYPE_CHECKING:
+    from gateway.config.load import Snapshot
+    from gateway.config.schema import Configuration, Server
+    from gateway.store.interface import Store
+    from gateway.telemetry.audit import Audit
+
+log = logging.getLogger(__name__)
+
+PRUNE_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 30.0
+"""How long requests of a replaced snapshot may run before its connections are closed under them."""
+
+
+@dataclass(slots=True)
+class Live:
+    """What one snapshot became. A request takes it once and keeps it to its end."""
+
+    snapshot: Snapshot
+    store: Store
+    audit: Audit
+    identities: Identities
+    login: Login
+    issuer: Issuer
+    recheck: Recheck
+    local: LocalUsers
+    servers: tuple[DirectoryServer, ...]
+    requests: int = 0
+    """Requests that hold it."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it was replaced and the last request has let go."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """The validated configuration."""
+        return self.snapshot.configuration
+
+    @property
+    def generation(self) -> int:
+        """Number of the snapshot."""
+        return self.snapshot.generation
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        self.local.close()
+        await asyncio.gather(*(server.pool.close() for server in self.servers))
+
+
+class Runtime:
+    """The running daemon: the store, which outlives snapshots, and the snapshot in force."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        self.store = store
+        self.draining = False
+        self._audit = audit
+        self._current: Live | None = None
+        self._draining_away: set[asyncio.Task[None]] = set()
+        self._pruner: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, snapshot: Snapshot, audit: Audit) -> Runtime:
+        """Open the store and build the first snapshot. Raises StoreError, OSError, ValueError."""
+        configuration = snapshot.configuration
+        given = configuration.tokens.master_key.reveal() or None
+        sealer = Sealer(await asyncio.to_thread(load_master_key, configuration.state_dir, given))
+        store = SqliteStore.open(configuration.database, synchronous=configuration.store.synchronous, sealer=sealer)
+        try:
+            await store.migrate()
+            runtime = cls(store, audit)
+            runtime._current = await runtime._build(snapshot)
+        except BaseException:
+            await store.close()
+            raise
+        runtime._pruner = asyncio.create_task(runtime._prune_now_and_then())
+        return runtime
+
+    @property
+    def current(self) -> Live:
+        """The live objects of the snapshot in force."""
+        if self._current is None:
+            raise RuntimeError("the runtime was not started")
+        return self._current
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[Live]:
+        """Hold the snapshot in force for one request."""
+        live = self.current
+        live.requests += 1
+        try:
+            yield live
+        finally:
+            live.requests -= 1
+            if not live.requests and live is not self._current:
+                live.idle.set()
+
+    async def reload(self, snapshot: Snapshot) -> None:
+        """Build the new snapshot, swap it in, and let the old one drain; on an error the old one stays in force."""
+        built = await self._build(snapshot)
+        old, self._current = self.current, built
+        task = asyncio.create_task(self._drain(old))
+        self._draining_away.add(task)
+        task.add_done_callback(self._draining_away.discard)
+
+    def directories(self) -> dict[str, str]:
+        """State of each server's connections, for readiness: no addresses, no errors."""
+        return {server.name: "up" if server.pool.state.up else "down" for server in self.current.servers}
+
+    async def close(self) -> None:
+        """Close everything; to be called when no request runs any more."""
+        if self._pruner is not None:
+            self._pruner.cancel()
+            await asyncio.gather(self._pruner, return_exceptions=True)
+        for task in self._draining_away:
+            task.cancel()
+        await asyncio.gather(*self._draining_away, return_exceptions=True)
+        if self._current is not None:
+            await self._current.close()
+        await self.store.close()
+
+    async def _build(self, snapshot: Snapshot) -> Live:
+        configuration = snapshot.configuration
+        local = LocalUsers(configuration.users, configuration.login.hash_threads)
+        servers = [DirectoryServer(server, await make_pool(server)) for server in configuration.servers]
+        realm = Realm(local, [server for server in servers if server.in_realm])
+        identities = Identities(self.store, configuration, local)
+        now = int(time.time())
+        keys = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
+        live = Live(
+            snapshot=snapshot,
+            store=self.store,
+            audit=self._audit,
+            identities=identities,
+            login=Login(snapshot, realm, self.store, identities, self._audit),
+            issuer=Issuer(keys.clearml_secrets(now), self.store, identities, configuration),
+            recheck=Recheck(servers, self.store, identities, configuration.session),
+            local=local,
+            servers=tuple(servers),
+        )
+        try:
+            await identities.save_local_users(now)
+            await asyncio.gather(*(server.pool.start() for server in servers))
+        except BaseException:
+            await live.close()
+            raise
+        return live
+
+    async def _drain(self, old: Live) -> None:
+        try:
+            if old.requests:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await old.idle.wait()
+        except TimeoutError:
+            log.warning("requests of generation %d still run; their directory connections end now", old.generation)
+        finally:
+            await old.close()
+
+    async def _prune(self) -> None:
+        removed = 1
+        while removed:
+            removed = await self.store.prune(int(time.time()))
+
+    async def _prune_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            try:
+                await self._prune()
+            except Exception:
+                log.exception("expired rows could not be removed; the next attempt is in %g s", PRUNE_SECONDS)
+
+
+async def make_pool(server: Server) -> Pool:
+    """The connections to one server; certificate files are read in a thread. Raises TlsFileError."""
+    context, ignored = await asyncio.to_thread(
+        tls_context,
+        ca_files=server.root_ca_cert,
+        skip_verify=server.ssl_skip_verify,
+        client_cert=server.client_cert or "",
+        client_key=server.client_key or "",
+        min_version=server.min_tls_version,
+        max_version=server.max_tls_version,
+        ciphers=server.tls_ciphers,
+    )
+    for text in ignored:
+        log.warning("server %s: %s", server.name, text)
+    return Pool(
+        [Endpoint(*endpoint) for endpoint in server.endpoints],
+        context,
+        bind_dn=server.bind_dn if server.mode in ("service", "unauthenticated") else "",
+        bind_password=server.bind_password.reveal() if server.mode == "service" else "",
+        service=server.mode != "single",
+        binds=server.pool.binds,
+        idle_seconds=server.pool.idle,
+        backoff_seconds=server.pool.backoff,
+        probe_seconds=server.pool.probe,
+        connect_timeout=server.timeout or 10.0,
+        request_timeout=server.request_timeout,
+        max_message=server.pool.max_message,
+        max_entries=server.pool.max_entries,
+        name=server.name,
+    )

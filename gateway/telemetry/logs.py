@@ -1,0 +1,109 @@
+"""The operator's log: text on a terminal, JSON otherwise, written by a thread so that a full pipe stops no login."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import random
+import sys
+import time
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any, Literal, TextIO
+
+RECORDS_HELD = 100_000
+"""Records that wait for a slow reader of our output before further ones are dropped and counted."""
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, then the fields given as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render one record."""
+        line: dict[str, Any] = {
+            "time": utc(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _PLAIN)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, message, for people; control characters are escaped, so that a name cannot forge a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render one record."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        text = f"{clock} {record.levelname.lower():7} {printable(record.getMessage())}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+def printable(text: str) -> str:
+    """Escape what could start a new line or steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def random_id() -> str:
+    """32 hexadecimal digits that tell one call or event from another; no secret, so no system call is spent on it."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def utc(seconds: float) -> str:
+    """A time as ISO 8601 in UTC, to the millisecond."""
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+class BoundedQueueHandler(QueueHandler):
+    """Hands records to the writing thread; counts what it must drop instead of blocking the event loop."""
+
+    dropped = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue one record, or drop it when the reader of our output has stopped reading."""
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Render the message now, while its arguments are as they were; the rest is the thread's work."""
+        record.msg, record.args = record.getMessage(), None
+        return record
+
+
+class Log:
+    """The running log; ``close`` writes what is queued and ends the thread."""
+
+    def __init__(self, level: str, format: Literal["auto", "text", "json"], stream: TextIO | None = None) -> None:  # noqa: A002
+        self._stream = stream or sys.stderr
+        self._output = logging.StreamHandler(self._stream)
+        held: queue.Queue[Any] = queue.Queue(RECORDS_HELD)
+        self.handler = BoundedQueueHandler(held)
+        self._listener = QueueListener(held, self._output)
+        root = logging.getLogger()
+        self._before = root.handlers[:]
+        root.handlers[:] = [self.handler]
+        self.configure(level, format)
+        self._listener.start()
+
+    def configure(self, level: str, format: Literal["auto", "text", "json"]) -> None:  # noqa: A002
+        """Take over the level and format of a new snapshot."""
+        text = format == "text" or (format == "auto" and self._stream.isatty())
+        self._output.setFormatter(TextFormatter() if text else JsonFormatter())
+        logging.getLogger().setLevel(level.upper())
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        self._listener.stop()
+        logging.getLogger().handlers[:] = self._before
+        if self.handler.dropped:
+            self._stream.write(f"{self.handler.dropped} log records were dropped: nobody read the output\n")

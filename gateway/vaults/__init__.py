@@ -1,0 +1,1 @@
+"""ClearML configuration vaults: HOCON documents with a scope, delivered to the clients of those they apply to."""
