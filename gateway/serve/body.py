@@ -1,0 +1,78 @@
+"""Reading a request's body without trusting its length, and JSON without trusting its shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+
+from aiohttp import web
+
+BODY_SECONDS: Final = 30.0
+"""How long a client may take to send its body."""
+
+
+class BodyTooLarge(Exception):
+    """More bytes than the limit, announced or sent: 413, and the connection ends."""
+
+
+class BodyTooSlow(Exception):
+    """The client stopped sending: 408, and the connection ends."""
+
+
+class UnusableJson(ValueError):
+    """Not JSON, or JSON beyond the limits on depth and items. The text says which, never what was sent."""
+
+
+def check_announced(request: web.BaseRequest, limit: int) -> None:
+    """Refuse a body that says itself that it is longer than ``limit`` bytes. Raises BodyTooLarge."""
+    if (request.content_length or 0) > limit:
+        raise BodyTooLarge
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+    """Read the body of at most ``limit`` bytes. Raises BodyTooLarge, BodyTooSlow."""
+    check_announced(request, limit)
+    if not request.body_exists:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    chunks = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while chunk := await request.content.readany():
+                chunks += chunk
+                if len(chunks) > limit:
+                    raise BodyTooLarge
+    except TimeoutError:
+        raise BodyTooSlow from None
+    return bytes(chunks)
+
+
+def parse_json(body: bytes, *, max_depth: int, max_items: int) -> Any:
+    """Parse JSON text within limits. Raises UnusableJson."""
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise UnusableJson("malformed JSON") from None
+    level: list[Any] = [value]
+    items = depth = 0
+    while level:
+        depth += 1
+        children = [child for node in level for child in _children(node)]
+        items += len(children)
+        if depth > max_depth or items > max_items:
+            raise UnusableJson(f"JSON beyond {max_depth} levels or {max_items} items")
+        level = [child for child in children if isinstance(child, dict | list)]
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise UnusableJson(f"{name} is no JSON")
+
+
+def _children(node: Any) -> Any:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()

@@ -1,0 +1,151 @@
+"""One ClearML request from its raw target to its envelope, in the API server's order of checks (clearml.md 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from gateway.access.client_address import Address, MalformedAddress
+from gateway.serve.body import BodyTooLarge, BodyTooSlow, check_announced, read_body
+from gateway.serve.clearml import errors
+from gateway.serve.clearml.authorize import Caller, Credentials, authenticate, impersonate, presented
+from gateway.serve.clearml.call import MAX_TRANSACTION_ID, Call, parse_path, unparsable_call, version_numbers
+from gateway.serve.clearml.endpoint import Answer, Endpoint, Request
+from gateway.serve.clearml.endpoints import ENDPOINTS
+from gateway.serve.clearml.errors import ApiError
+from gateway.serve.clearml.parameters import parameters
+from gateway.serve.client import client_of
+from gateway.serve.cross_site import cors_headers, may_change_state
+from gateway.serve.target import RawTarget
+from gateway.store.interface import StoreError
+
+if TYPE_CHECKING:
+    from gateway.runtime import Live
+
+log = logging.getLogger(__name__)
+
+SERVER: Final = "clearml"
+
+POST_HOLD_SECONDS: Final = 4.0
+"""How long a 503 to a POST is held back: the SDK repeats those for ever without a pause (clearml.md 6.1)."""
+
+
+async def answer(live: Live, request: web.BaseRequest, target: RawTarget) -> web.Response:
+    """Answer one request of the ClearML dialect; ``target.path`` has lost its ``/api``."""
+    if request.method == "OPTIONS":
+        return _response(live, request, 200, b"")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return _refuse_encoding(live, request)
+    call, result, error = unparsable_call(), Answer(), None
+    try:
+        call = parse_path(target.path, live.configuration.clearml.api_version)
+        call.transaction_id = _transaction_id(request)
+        result = await _perform(live, request, target, call)
+    except ApiError as refused:
+        error = refused
+    except StoreError as broken:
+        log.error("%s: %s", call.endpoint, broken)
+        error = errors.unavailable(10)
+    except Exception:
+        log.exception("%s failed", call.endpoint)
+        error = errors.internal()
+    if error is not None and error.code == 503 and request.method == "POST":
+        await asyncio.sleep(POST_HOLD_SECONDS)
+    response = _response(live, request, error.code if error else 200, call.envelope(result.data, error))
+    if error is not None and error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error is not None and error.code in (408, 413):
+        response.force_close()
+    if error is None and result.cookie is not None:
+        _set_cookie(live, response, *result.cookie)
+    return response
+
+
+async def _perform(live: Live, request: web.BaseRequest, target: RawTarget, call: Call) -> Answer:
+    endpoint = ENDPOINTS.get(call.endpoint)
+    if endpoint is None or call.version < version_numbers(endpoint.since):
+        raise errors.unknown_endpoint(call.endpoint, call.requested_version)
+    call.actual_version = endpoint.since
+    now = int(time.time())
+    http = live.configuration.http
+    limit = http.max_login_body if endpoint.login_body else http.max_body
+    try:
+        check_announced(request, limit)
+        given, caller = await _authorize(live, request, endpoint, now)
+        body = await read_body(request, limit)
+    except BodyTooLarge:
+        raise errors.too_large() from None
+    except BodyTooSlow:
+        raise errors.too_slow() from None
+    content_type = request.headers.get("Content-Type", "")
+    fields = parameters(
+        target.query, body, content_type, max_depth=http.max_json_depth, max_items=http.max_json_items
+    )
+    cross_site = not may_change_state(request.method, request.headers, live.configuration.web_origins)
+    return await endpoint.function(Request(live, fields, given, caller, now, cross_site))
+
+
+async def _authorize(
+    live: Live, request: web.BaseRequest, endpoint: Endpoint, now: int
+) -> tuple[Credentials | None, Caller | None]:
+    cookie = request.cookies.get(live.configuration.clearml.cookie.name, "")
+    if endpoint.open:
+        return _presented_to_open(request, cookie), None
+    given = presented(request.headers.get("Authorization", ""), cookie)
+    if given is None:
+        raise errors.missing_credentials()
+    caller = await authenticate(live, given, _client(live, request), endpoint.name, now)
+    role = caller.identity.grant.clearml_role
+    if endpoint.roles and role not in endpoint.roles:
+        raise errors.role_refused(role, endpoint.roles)
+    return given, await impersonate(live, caller, request.headers)
+
+
+def _presented_to_open(request: web.BaseRequest, cookie: str) -> Credentials | None:
+    try:
+        return presented(request.headers.get("Authorization", ""), cookie)
+    except ApiError:
+        return None
+
+
+def _client(live: Live, request: web.BaseRequest) -> Address | None:
+    try:
+        return client_of(request, live.configuration.trusted_proxies)
+    except MalformedAddress:
+        raise ApiError(400, 0, "Malformed X-Forwarded-For header") from None
+
+
+def _transaction_id(request: web.BaseRequest) -> str:
+    given = request.headers.get("X-Clearml-Trx", "") or request.headers.get("X-Trains-Trx", "")
+    return given[:MAX_TRANSACTION_ID]
+
+
+def _response(live: Live, request: web.BaseRequest, status: int, body: bytes) -> web.Response:
+    headers = {"Content-Type": "application/json", "Server": SERVER, "Cache-Control": "no-store"}
+    headers.update(cors_headers(request.method, request.headers, live.configuration.web_origins))
+    return web.Response(status=status, body=body, headers=headers)
+
+
+def _refuse_encoding(live: Live, request: web.BaseRequest) -> web.Response:
+    response = web.Response(status=415, text="Unsupported Content-Encoding\n", headers={"Server": SERVER})
+    response.headers.update(cors_headers(request.method, request.headers, live.configuration.web_origins))
+    response.force_close()
+    return response
+
+
+def _set_cookie(live: Live, response: web.Response, token: str, lifetime: int) -> None:
+    cookie = live.configuration.clearml.cookie
+    response.set_cookie(
+        cookie.name,
+        token,
+        max_age=lifetime,
+        expires=None if token else "Thu, 01 Jan 1970 00:00:00 GMT",
+        domain=cookie.domain or None,
+        secure=live.configuration.secure_cookies,
+        httponly=True,
+        samesite=cookie.same_site,
+    )

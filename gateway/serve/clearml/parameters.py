@@ -1,0 +1,100 @@
+"""Parameters of a call: the JSON body, overlaid by the query string, overlaid by form fields (clearml.md 2)."""
+
+from __future__ import annotations
+
+import email.policy
+import re
+from collections.abc import Iterable
+from email.parser import BytesParser
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from gateway.serve.body import UnusableJson, parse_json
+from gateway.serve.clearml import errors
+
+MAX_FIELDS: Final = 1000
+_INTEGER: Final = re.compile(r"\d{1,18}", re.ASCII)
+_FLOAT: Final = re.compile(r"\d{1,18}\.\d{1,18}", re.ASCII)
+_BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_FORM: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
+
+
+def parameters(query: str, body: bytes, content_type: str, *, max_depth: int, max_items: int) -> dict[str, Any]:
+    """Collect the parameters of one request.
+
+    The body is taken as JSON whatever its content type, so that ``curl -d '{...}'`` works; only when it is none and
+    the type is a form's, as a form. Raises ApiError 400/0 for malformed text and 400/12 for JSON that is no object.
+    """
+    collected: dict[str, Any] = {}
+    form: list[tuple[str, str]] = []
+    kind = content_type.partition(";")[0].strip().lower()
+    if body.strip():
+        try:
+            value = parse_json(body, max_depth=max_depth, max_items=max_items)
+        except UnusableJson:
+            if kind not in (_FORM, _MULTIPART):
+                raise errors.malformed_body() from None
+            form = _multipart(body, content_type) if kind == _MULTIPART else _pairs(body.decode("utf-8", "replace"))
+        else:
+            if value is not None and not isinstance(value, dict):
+                raise errors.validation("the request body must be a JSON object")
+            collected.update(value or {})
+    collected.update(_fold(_pairs(query)))
+    collected.update(_fold(form))
+    return collected
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise errors.malformed_body() from None
+
+
+def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    header = f"Content-Type: {content_type}\r\n\r\n".encode("utf-8", "replace")
+    message = BytesParser(policy=email.policy.HTTP).parsebytes(header + body)
+    pairs = []
+    for part in message.iter_parts() if message.is_multipart() else ():
+        name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            pairs.append((name, payload.decode("utf-8", "replace")))
+        if len(pairs) > MAX_FIELDS:
+            raise errors.malformed_body()
+    return pairs
+
+
+def _fold(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Repeated keys and ``key[]`` become lists, ``a.b`` nests, texts that look like numbers or booleans are those."""
+    collected: dict[str, list[Any]] = {}
+    listed = set()
+    for key, text in pairs:
+        name = key.removesuffix("[]")
+        if name != key:
+            listed.add(name)
+        collected.setdefault(name, []).append(convert(text))
+    folded: dict[str, Any] = {}
+    for name, values in collected.items():
+        _put(folded, name, values if name in listed or len(values) > 1 else values[0])
+    return folded
+
+
+def convert(text: str) -> int | float | bool | str:
+    """What the API server makes of a text in a query."""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return _BOOLEANS.get(text, text)
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".", 16)
+    for parent in parents:
+        below = tree.setdefault(parent, {})
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree[leaf] = value

@@ -1,0 +1,41 @@
+"""From a raw target to the dialect that owns it (DECISIONS 28). Each path has exactly one owner."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import replace
+from typing import Final
+
+from gateway.serve.target import RawTarget
+
+
+class Owner(enum.Enum):
+    """Who answers a path."""
+
+    ROOT = "/"
+    LIVE = "/healthz/live"
+    READY = "/healthz/ready"
+    CLEARML = "clearml"
+    NOBODY = "nobody"
+
+
+_EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY)}
+
+_RESERVED: Final = re.compile(r"/v1/|/favicon\.ico$|/robots\.txt$|/openapi\.yaml$")
+"""Look like ClearML's, but are other owners' names: the Vault dialect's prefix, and what browsers ask for."""
+
+_CLEARML: Final = re.compile(r"/(?:v\d.*|[^/]*\.[^/]*/?)", re.DOTALL)
+"""A version, good or bad, or a single dotted segment: ClearML answers what is wrong with it itself."""
+
+
+def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
+    """Find the owner of a path, and the target as that owner reads it."""
+    owner = _EXACT.get(target.path)
+    if owner is not None:
+        return owner, target
+    # The web server in front of ClearML's API strips this prefix; clients may come either way.
+    path = target.path.removeprefix("/api") if target.path.startswith("/api/") else target.path
+    if _CLEARML.fullmatch(path) and not _RESERVED.match(path):
+        return Owner.CLEARML, replace(target, path=path)
+    return Owner.NOBODY, target

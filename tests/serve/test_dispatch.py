@@ -1,0 +1,55 @@
+"""DECISIONS 28 and clearml.md 2: which dialect owns a raw target."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.serve.dispatch import Owner, dispatch
+from gateway.serve.target import parse_target
+
+# raw target, owner, path as the owner reads it
+TARGETS = [
+    ("/", Owner.ROOT, "/"),
+    ("http://host.example", Owner.ROOT, "/"),  # absolute form (RFC 9112 3.2.2) is reduced to its path
+    ("/?x=1", Owner.ROOT, "/"),
+    ("/healthz/live", Owner.LIVE, "/healthz/live"),
+    ("/healthz/ready", Owner.READY, "/healthz/ready"),
+    ("/healthz/live/", Owner.NOBODY, "/healthz/live/"),
+    ("/auth.login", Owner.CLEARML, "/auth.login"),
+    ("/auth.login/", Owner.CLEARML, "/auth.login/"),
+    ("/auth.login?expiration_sec=5", Owner.CLEARML, "/auth.login"),
+    ("/api/auth.login", Owner.CLEARML, "/auth.login"),
+    ("/v2.5/auth.login", Owner.CLEARML, "/v2.5/auth.login"),
+    ("/api/v2.1/auth.login", Owner.CLEARML, "/v2.1/auth.login"),
+    ("/v999.0/auth.login", Owner.CLEARML, "/v999.0/auth.login"),
+    ("http://host.example:8008/auth.login?a=b", Owner.CLEARML, "/auth.login"),
+    ("/v2/auth.login", Owner.CLEARML, "/v2/auth.login"),  # ClearML's own 400
+    ("/api/v2/auth.login", Owner.CLEARML, "/v2/auth.login"),
+    ("/foo.bar", Owner.CLEARML, "/foo.bar"),  # ClearML's own 404
+    ("/a.b.c", Owner.CLEARML, "/a.b.c"),
+    ("/v1/auth.login", Owner.NOBODY, "/v1/auth.login"),  # the Vault dialect's prefix
+    ("/v1/sys/health", Owner.NOBODY, "/v1/sys/health"),
+    ("/favicon.ico", Owner.NOBODY, "/favicon.ico"),
+    ("/robots.txt", Owner.NOBODY, "/robots.txt"),
+    ("/openapi.yaml", Owner.NOBODY, "/openapi.yaml"),
+    ("/static/x.css", Owner.NOBODY, "/static/x.css"),
+    ("/login", Owner.NOBODY, "/login"),
+    ("/api", Owner.NOBODY, "/api"),
+    ("/api/", Owner.NOBODY, "/api/"),
+    ("/api/api/auth.login", Owner.NOBODY, "/api/api/auth.login"),
+    ("//auth.login", Owner.NOBODY, "//auth.login"),
+    ("/x/../auth.login", Owner.NOBODY, "/x/../auth.login"),
+    ("/auth%2Elogin", Owner.NOBODY, "/auth%2Elogin"),  # decided on what came over the wire, not on what it decodes to
+    ("/healthz%2flive", Owner.NOBODY, "/healthz%2flive"),
+    ("*", Owner.NOBODY, "*"),
+]
+
+
+@pytest.mark.parametrize(("raw", "owner", "path"), TARGETS)
+def test_owner(raw: str, owner: Owner, path: str) -> None:
+    found, target = dispatch(parse_target(raw))
+    assert (found, target.path) == (owner, path)
+
+
+def test_query_is_kept_undecoded() -> None:
+    assert parse_target("/a.b?x=%31#y").query == "x=%31"
