@@ -1,0 +1,233 @@
+"""``CLEARML__a__b=value`` variables and systemd credentials (clearml.md 1.1 and 1.2, DECISIONS 23).
+
+Names follow the real ClearML server: exact prefix, byte order (the later one wins), ``__`` and ``.`` separate, lower
+case. Values do not: the real server parses ``path: value`` as HOCON, where ``#`` cuts a password, ``dc=x,dc=y`` stops
+the server and a newline sets other keys. Here a value is read by the type of the key that it sets, and sets only that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from .layer import Layer, Shaper, is_index
+from .origin import Kind, Origin, Path, Problems
+from .schema.fields import Form
+from .schema.shape import Leaf, Node, Table, Tables
+from .sources import SourceError, parse_json
+from .spellings import KNOWN, ROOT
+
+PREFIXES: Final = ("TRAINS__", "CLEARML__")
+"""The legacy prefix comes first: what the other says wins."""
+WORDS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+"""Truth values, in any case."""
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
+
+
+def read_environment(environment: Mapping[str, str], working_directory: FilePath, problems: Problems) -> list[Layer]:
+    """One layer of each prefix; systemd credentials belong to the last."""
+    layers = []
+    for prefix in PREFIXES:
+        reader = _Reader(working_directory, problems)
+        for name in sorted(environment, key=lambda name: name.encode("utf-8", "surrogatepass")):
+            if name.startswith(prefix):
+                reader.variable(name, prefix, environment[name])
+        if prefix == PREFIXES[-1]:
+            reader.credentials(environment.get("CREDENTIALS_DIRECTORY", ""))
+        layers.append(reader.layer)
+    return layers
+
+
+class _Reader:
+    """Builds one layer, a variable after the other."""
+
+    def __init__(self, working_directory: FilePath, problems: Problems) -> None:
+        self.layer = Layer()
+        self._base = working_directory
+        self._problems = problems
+        self._secrets: dict[Path, tuple[bool, str]] = {}
+
+    def variable(self, name: str, prefix: str, text: str) -> None:
+        """Take one variable."""
+        path = tuple(name.removeprefix(prefix).replace("__", ".").lower().split("."))
+        shaper = self._shaper("variable", name)
+        found = _walk(path)
+        if found is None:
+            shaper.report_unknown(*_first_unknown(path))
+            return
+        node, is_file = found
+        if is_file:
+            path = (*path[:-1], path[-1].removesuffix("_file"))
+        if isinstance(node, Leaf) and node.form is Form.SECRET and self._given_twice(shaper, path, is_file, name):
+            return
+        if is_file:
+            shaped = shaper.secret_file(unquoted(text), path)
+        else:
+            try:
+                shaped = shaper.shape(node, read_value(node, text), path)
+            except ValueError as error:
+                shaper.report(path, str(error))
+                return
+        self._set(shaper, path, shaped)
+
+    def credentials(self, directory: str) -> None:
+        """Take the credentials that systemd passes, where their names are the paths of secret keys."""
+        try:
+            files = sorted(FilePath(directory).iterdir()) if directory else []
+        except (OSError, ValueError):
+            self._problems.add(Origin("variable", "CREDENTIALS_DIRECTORY"), "", "cannot be read")
+            return
+        for file in files:
+            path = tuple(file.name.lower().split("."))
+            found = _walk(path)
+            if found is None or found[0] != Leaf(Form.SECRET) or found[1]:
+                continue  # credentials may be meant for other programs
+            shaper = self._shaper("credential", str(file))
+            if not self._given_twice(shaper, path, True, str(file)):
+                self._set(shaper, path, shaper.secret_file(str(file), path))
+
+    def _shaper(self, kind: Kind, place: str) -> Shaper:
+        return Shaper(Origin(kind, place), self._base, self._problems, KNOWN, unknown="warning")
+
+    def _given_twice(self, shaper: Shaper, path: Path, is_file: bool, name: str) -> bool:
+        """A secret may come once: as it is, from a file, or as a credential. Spellings in other case may repeat."""
+        first = self._secrets.setdefault(path, (is_file, name))
+        if first[0] == is_file and shaper.origin.kind == "variable":
+            return False
+        if first[1] == name:
+            return False
+        shaper.report(path, f"given together with {first[1]}")
+        return True
+
+    def _set(self, shaper: Shaper, path: Path, shaped: Any) -> None:
+        if shaped is None:
+            return
+        tree = shaped
+        for name in reversed(path):
+            tree = {name: tree}
+        if not _lay(self.layer.tree, tree):
+            shaper.report(path, "an item is given together with its whole list")
+
+
+def _lay(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    """Merge two trees of one layer, where what addresses an item stays as written; False where they do not fit."""
+    for key, value in over.items():
+        known = base.get(key)
+        if isinstance(value, dict) and known is not None:
+            if not isinstance(known, dict) or not _lay(known, value):
+                return False
+        else:
+            base[key] = value
+    return True
+
+
+def _walk(path: Path) -> tuple[Node, bool] | None:
+    """The shape at a path, and whether the path ends with ``_file`` of a secret key; None for an unknown path."""
+    node: Node = ROOT
+    for index, name in enumerate(path):
+        if not name or (isinstance(node, Leaf) and not (node.form.is_list and is_index(name))):
+            return None
+        if isinstance(node, Leaf):
+            return (Leaf(Form.TEXT), False) if index == len(path) - 1 else None
+        if isinstance(node, Tables):
+            if not node.key and not is_index(name):
+                return None
+            node = node.item
+            continue
+        child = node.child(name) if name in node.keys or not node.secret_of(name) else None
+        if child is None and index == len(path) - 1 and (secret := node.secret_of(name)):
+            return node.keys[secret], True
+        if child is None:
+            return None
+        node = child
+    return node, False
+
+
+def _first_unknown(path: Path) -> tuple[Node, Path]:
+    """The table in which an unknown path goes astray, and the path up to there."""
+    node: Node = ROOT
+    for index, name in enumerate(path):
+        child: Node | None = None
+        if isinstance(node, Tables):
+            child = node.item if node.key or is_index(name) else None
+        elif isinstance(node, Table):
+            child = node.child(name)
+        if child is None:
+            return node, path[: index + 1]
+        node = child
+    return node, path
+
+
+def read_value(node: Node, text: str) -> Any:
+    """The raw value that a variable's text gives a key of this shape.
+
+    :raises ValueError: where the text is not JSON and has to be. A text of the wrong type is left as it is: the schema
+        says what it expects.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("not valid UTF-8 text")
+    if not isinstance(node, Leaf):
+        return _json(text, "a table in JSON" if isinstance(node, Table) else "a list of tables in JSON")
+    if node.form in (Form.TEXT, Form.SECRET, Form.PATH, Form.AUDIT):
+        return unquoted(text)
+    bare = unquoted(text).strip()
+    if bare.lower() == "null":
+        return None
+    if node.form.is_list:
+        return _list(node.form, bare)
+    if node.form is Form.FLAG:
+        return WORDS.get(bare.lower(), bare)
+    if node.form is Form.INT and bare.removeprefix("-").isdecimal() and len(bare) < 19:
+        return int(bare)
+    return bare
+
+
+def unquoted(text: str) -> str:
+    """The text without one pair of double quotes around it; what stands between is JSON where it can be.
+
+    A compose list or a manifest keeps the quotes of the documented line, a shell takes them off. Where reading JSON
+    would make control characters, as of ``"CORP\\bob"``, the text between the quotes is meant as it stands.
+    """
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return text[1:-1]
+    return read if isinstance(read, str) and _CONTROL.search(read) is None else text[1:-1]
+
+
+def _list(form: Form, text: str) -> list[Any]:
+    if text.startswith("["):
+        try:
+            items = parse_json(text)
+        except SourceError as error:
+            # [::1]:8008 is an address. And a shell takes the quotes off the documented ["user1_id","user2_id"].
+            if not form.takes_commas or '"' in text:
+                raise ValueError(f"expected a {form.value} in JSON: {error}") from None
+            text = text if form is Form.ADDRESSES else text.removeprefix("[").removesuffix("]")
+        else:
+            return list(items)
+    if not text:
+        return []
+    return list(_between_commas(text)) if form.takes_commas else [text]
+
+
+def _between_commas(text: str) -> Iterator[str]:
+    return (item.strip() for item in text.split(",") if item.strip())
+
+
+def _json(text: str, expected: str) -> Any:
+    bare = text.strip()
+    if bare.startswith('"'):
+        bare = unquoted(bare).strip()
+    try:
+        return parse_json(bare)
+    except SourceError as error:
+        raise ValueError(f"expected {expected}: {error}") from None

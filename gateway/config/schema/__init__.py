@@ -1,0 +1,146 @@
+"""The one table of keys: what can be configured, with types, defaults, meaning and checks.
+
+One file per section. Attribute names are the keys of configuration.md, docstrings are their documentation. Nothing here
+reads a file, a clock or the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from gateway.identity import fold_name
+
+from .address import Address, TcpAddress, UnixAddress
+from .clearml import Clearml, Credential, Vaults
+from .fields import Addresses, ExactTexts, Flag, KeyedBy, Networks, PathText, Secret, WebUrl
+from .people import PLAIN_FORM, QUICKSTART_HASH, QUICKSTART_USER, Lockout, Login, Tokens, User, plain_form
+from .process import Audit, Http, Log, Store
+from .section import Finding, Section
+from .servers import GroupMapping, Server, ServerGroups
+from .session import Session
+
+__all__ = [
+    "PLAIN_FORM",
+    "QUICKSTART_HASH",
+    "Address",
+    "Configuration",
+    "Credential",
+    "Finding",
+    "GroupMapping",
+    "Secret",
+    "Section",
+    "Server",
+    "ServerGroups",
+    "Session",
+    "TcpAddress",
+    "UnixAddress",
+    "User",
+    "plain_form",
+]
+
+
+def _uvloop_importable() -> bool:
+    return find_spec("uvloop") is not None
+
+
+def _first_listener(data: dict[str, Any]) -> str:
+    """``http://`` and the first TCP listener; without one ``http://localhost``."""
+    for address in data.get("listen", ()):
+        if isinstance(address, TcpAddress):
+            host = "localhost" if address.host in ("", "0.0.0.0", "::") else address.host  # noqa: S104 - compared
+            return f"http://{TcpAddress(host, address.port)}"
+    return "http://localhost"
+
+
+class Configuration(Section):
+    """The whole configuration, frozen."""
+
+    listen: Addresses = (TcpAddress("127.0.0.1", 8008),)
+    """Where HTTP is served: ``host:port``, ``[v6]:port`` or ``unix:PATH``."""
+    state_dir: PathText = Path("var")
+    """Directory of the key ring and the SQLite file. Default: ``$STATE_DIRECTORY``, else ``var``."""
+    public_url: WebUrl = Field(default_factory=_first_listener)
+    """Address under which people reach the gateway. Default: the first TCP listener."""
+    trusted_proxies: Networks = (IPv4Network("127.0.0.1/32"), IPv6Network("::1/128"))
+    """Networks of reverse proxies whose forwarding headers are believed."""
+    uvloop: Flag = Field(default_factory=_uvloop_importable)
+    """Use uvloop. Default: where it can be imported."""
+    admins: ExactTexts = ()
+    """Administrators: ``user:NAME``, ``user:SERVER/NAME``, ``group:NAME``, ``group:SERVER/NAME`` or ``group:DN``."""
+    group_mappings: tuple[GroupMapping, ...] = ()
+    """What membership in groups gives to local users, in order."""
+    http: Http = Field(default_factory=Http)
+    store: Store = Field(default_factory=Store)
+    log: Log = Field(default_factory=Log)
+    audit: Audit = Field(default_factory=Audit)
+    servers: Annotated[tuple[Server, ...], KeyedBy("name")] = ()
+    """Directories, in the order in which a login is tried against them."""
+    users: Annotated[tuple[User, ...], KeyedBy("username")] = ()
+    """Local users."""
+    lockout: Lockout = Field(default_factory=Lockout)
+    login: Login = Field(default_factory=Login)
+    tokens: Tokens = Field(default_factory=Tokens)
+    session: Session = Field(default_factory=Session)
+    clearml: Clearml = Field(default_factory=Clearml)
+    vaults: Vaults = Field(default_factory=Vaults)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.store.path(self.state_dir)
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies of the ClearML dialect carry ``Secure``."""
+        given = self.clearml.cookie.secure
+        return self.public_url.startswith("https://") if given is None else given
+
+    @property
+    def web_origins(self) -> tuple[str, ...]:
+        """Web origins that get CORS with credentials."""
+        parts = urlsplit(self.public_url)
+        return self.clearml.origins or (f"{parts.scheme}://{parts.netloc}",)
+
+    def findings(self) -> Iterator[Finding]:
+        yield from _twice("servers", "name", [server.name for server in self.servers])
+        yield from _twice("users", "username", [user.username for user in self.users])
+        yield from self._admin_findings()
+        yield from self._exposure_findings()
+        if not self.listen:
+            yield Finding(("listen",), "needs at least one address")
+        if self.clearml.cookie.same_site == "None" and not self.secure_cookies:
+            yield Finding(("clearml", "cookie", "same_site"), "browsers drop a SameSite=None cookie that is not Secure")
+
+    def _admin_findings(self) -> Iterator[Finding]:
+        for index, admin in enumerate(self.admins):
+            kind, _, name = admin.partition(":")
+            if kind not in ("user", "group") or not name.strip():
+                yield Finding(("admins", index), "expected user:NAME, user:SERVER/NAME, group:NAME or group:DN")
+
+    def _exposure_findings(self) -> Iterator[Finding]:
+        exposed = [str(address) for address in self.listen if not address.loopback]
+        if not exposed:
+            return
+        for index, user in enumerate(self.users):
+            if fold_name(user.username) == QUICKSTART_USER and user.password_hash.reveal() == QUICKSTART_HASH:
+                message = f"the quickstart's published password is refused while listening on {exposed[0]}"
+                yield Finding(("users", index, "password_hash"), message)
+        if all(network.is_loopback for network in self.trusted_proxies):
+            message = f"passwords cross the network in clear text on {exposed[0]}: put a TLS proxy in front"
+            yield Finding(("listen",), f"{message} and name it in trusted_proxies", "warning")
+
+
+def _twice(section: str, key: str, names: list[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        folded = fold_name(name)
+        if folded in seen:
+            yield Finding((section, index, key), f"{name} is used twice")
+        seen.add(folded)

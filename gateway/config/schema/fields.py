@@ -1,0 +1,249 @@
+"""The types of configuration values (configuration.md 1.1).
+
+Each type is a pydantic annotation that carries a ``Form``, the word by which the environment reader knows how a
+variable's text becomes a value. Validators take what a file gives (text, number, truth value, list) and never guess: a
+number where text is expected is an error that says to quote it, because ``012345`` has already lost its zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SerializerFunctionWrapHandler, WrapSerializer
+from pydantic_core import PydanticCustomError
+
+from .address import Address, TcpAddress, UnixAddress, parse_address
+from .secret import Secret
+from .units import parse_duration, parse_size
+
+__all__ = [
+    "Address",
+    "Addresses",
+    "AuditTarget",
+    "Duration",
+    "ExactTexts",
+    "Flag",
+    "Form",
+    "Int",
+    "Items",
+    "KeyedBy",
+    "Network",
+    "Networks",
+    "OptionalFlag",
+    "OptionalPath",
+    "PathText",
+    "Paths",
+    "Secret",
+    "SecretText",
+    "Size",
+    "StoreUrl",
+    "TcpAddress",
+    "Text",
+    "Texts",
+    "TlsVersion",
+    "UnixAddress",
+    "WebOrigins",
+    "WebUrl",
+    "no_items",
+]
+
+T = TypeVar("T")
+Network = IPv4Network | IPv6Network
+
+
+class Form(StrEnum):
+    """How a value is written; the environment reader goes by it (DECISIONS 23)."""
+
+    TEXT = "text"
+    SECRET = "secret"  # noqa: S105 - the name of a form
+    FLAG = "true or false"
+    INT = "whole number"
+    DURATION = "duration"
+    SIZE = "size"
+    PATH = "path"
+    TEXTS = "list of texts"
+    EXACT_TEXTS = "list of texts that may contain commas"
+    PATHS = "list of paths"
+    ADDRESSES = "list of addresses"
+    AUDIT = "stderr, off or file:PATH"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list of plain texts."""
+        return self in (Form.TEXTS, Form.EXACT_TEXTS, Form.PATHS, Form.ADDRESSES)
+
+    @property
+    def takes_commas(self) -> bool:
+        """Whether a variable may separate the items by commas."""
+        return self in (Form.TEXTS, Form.ADDRESSES)
+
+
+class KeyedBy:
+    """Marks a list of tables with the key field by which layers merge and paths address its items."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+
+def _error(message: str) -> PydanticCustomError:
+    return PydanticCustomError("value", "{message}", {"message": message})
+
+
+def _guard(parse: Callable[[Any], T]) -> Callable[[object], T]:
+    """Let a parser's ``ValueError`` be the whole message, without pydantic's own words around it."""
+
+    def run(value: object) -> T:
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise _error(str(error)) from None
+
+    return run
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text; write it in quotes")
+    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+        raise ValueError("not valid UTF-8 text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """A list of texts, or one text for a list of one."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError("expected a list of texts in quotes")
+    return tuple(_text(item) for item in items)
+
+
+def _path(value: object) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not (text := _text(value)):
+        raise ValueError("expected a path")
+    return Path(text)
+
+
+def _optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
+    return lambda value: None if value in (None, "") else parse(value)
+
+
+def _paths(value: object) -> tuple[Path, ...]:
+    if isinstance(value, str | Path):
+        value = [value] if value else []
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a path or a list of paths")
+    return tuple(_path(item) for item in value)
+
+
+def _addresses(value: object) -> tuple[Address, ...]:
+    if isinstance(value, tuple) and all(isinstance(item, TcpAddress | UnixAddress) for item in value):
+        return value
+    return tuple(parse_address(text) for text in _texts(value))
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    if isinstance(value, tuple) and all(isinstance(item, IPv4Network | IPv6Network) for item in value):
+        return value
+    try:
+        return tuple(ip_network(text) for text in _texts(value))
+    except ValueError as error:
+        raise ValueError(f"expected a list of networks such as 10.0.0.0/8: {error}") from None
+
+
+def _web_url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected an http:// or https:// URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in text:
+        raise ValueError("expected an http:// or https:// URL without user, query or fragment")
+    return text.rstrip("/")
+
+
+def _web_origins(value: object) -> tuple[str, ...]:
+    origins = tuple(_web_url(item) for item in _texts(value))
+    if any(urlsplit(origin).path for origin in origins):
+        raise ValueError("expected web origins such as https://app.example.com, without a path")
+    return origins
+
+
+def _audit_target(value: object) -> str:
+    text = _text(value)
+    if text not in ("stderr", "off") and not (text.startswith("file:") and text != "file:"):
+        raise ValueError("expected stderr, off or file:PATH")
+    return text
+
+
+def _store_url(value: object) -> str:
+    text = _text(value)
+    if text != "sqlite" and not (text.startswith("sqlite:///") and text != "sqlite:///"):
+        raise ValueError("expected sqlite or sqlite:///PATH")
+    return text
+
+
+def _tls_version(value: object) -> str:
+    text = _text(value).upper()
+    if text not in ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3"):
+        raise ValueError("expected TLS1.0, TLS1.1, TLS1.2 or TLS1.3")
+    return text
+
+
+def _frozen(value: Mapping[str, T]) -> Mapping[str, T]:
+    """A read-only view of a map: a snapshot never changes."""
+    return MappingProxyType(dict(value))
+
+
+def _serialised(value: Mapping[str, Any], serialise: SerializerFunctionWrapHandler) -> Any:
+    return serialise(dict(value))
+
+
+def no_items() -> Mapping[str, Any]:
+    """An empty read-only map."""
+    return MappingProxyType({})
+
+
+Text = Annotated[str, Form.TEXT, BeforeValidator(_guard(_text))]
+SecretText = Annotated[Secret, Form.SECRET]
+Flag = Annotated[bool, Form.FLAG, BeforeValidator(_guard(_flag))]
+OptionalFlag = Annotated[bool | None, Form.FLAG, BeforeValidator(_guard(_optional(_flag)))]
+Int = Annotated[int, Form.INT, BeforeValidator(_guard(_int))]
+Duration = Annotated[float, Form.DURATION, BeforeValidator(_guard(parse_duration))]
+Size = Annotated[int, Form.SIZE, BeforeValidator(_guard(parse_size))]
+PathText = Annotated[Path, Form.PATH, BeforeValidator(_guard(_path))]
+OptionalPath = Annotated[Path | None, Form.PATH, BeforeValidator(_guard(_optional(_path)))]
+Texts = Annotated[tuple[str, ...], Form.TEXTS, BeforeValidator(_guard(_texts))]
+ExactTexts = Annotated[tuple[str, ...], Form.EXACT_TEXTS, BeforeValidator(_guard(_texts))]
+Paths = Annotated[tuple[Path, ...], Form.PATHS, BeforeValidator(_guard(_paths))]
+Items = Annotated[Mapping[str, T], AfterValidator(_frozen), WrapSerializer(_serialised)]
+"""A map from names, ``Items[X]``."""
+Addresses = Annotated[tuple[Address, ...], Form.ADDRESSES, BeforeValidator(_guard(_addresses))]
+Networks = Annotated[tuple[Network, ...], Form.TEXTS, BeforeValidator(_guard(_networks))]
+WebUrl = Annotated[str, Form.TEXT, BeforeValidator(_guard(_web_url))]
+WebOrigins = Annotated[tuple[str, ...], Form.TEXTS, BeforeValidator(_guard(_web_origins))]
+AuditTarget = Annotated[str, Form.AUDIT, BeforeValidator(_guard(_audit_target))]
+StoreUrl = Annotated[str, Form.TEXT, BeforeValidator(_guard(_store_url))]
+TlsVersion = Annotated[
+    Literal["TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3"], Form.TEXT, BeforeValidator(_guard(_tls_version))
+]

@@ -1,0 +1,59 @@
+"""The process itself: HTTP limits, store, log and audit (configuration.md 1.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .fields import AuditTarget, Duration, Int, Size, StoreUrl
+from .section import Section
+
+
+class Http(Section):
+    """Limits of the HTTP side."""
+
+    max_body: Size = 1024 * 1024
+    """Largest request body; above it: 413 before reading."""
+    max_login_body: Size = 64 * 1024
+    """Largest body of a login request; above it: 413 before reading."""
+    max_json_depth: Annotated[Int, Field(ge=1, le=500)] = 64
+    """Deepest nesting of a JSON body; above it: 400."""
+    max_json_items: Annotated[Int, Field(ge=1)] = 10_000
+    """Most values in a JSON body; above it: 400."""
+    keepalive: Duration = 90.0
+    """How long an idle connection is kept."""
+    drain_delay: Duration = 0.0
+    """At shutdown: how long readiness is red before listeners close."""
+    shutdown: Duration = 20.0
+    """At shutdown: how long running requests may take to finish."""
+
+
+class Store(Section):
+    """Where tokens, identities and vaults are kept."""
+
+    url: StoreUrl = "sqlite"
+    """``sqlite`` (``state_dir/gateway.db``) or ``sqlite:///PATH``."""
+    synchronous: Literal["full", "normal"] = "full"
+    """``full``: a write survives a power cut. ``normal``: it survives only the end of the process."""
+
+    def path(self, state_dir: Path) -> Path:
+        """The database file."""
+        return state_dir / "gateway.db" if self.url == "sqlite" else Path(self.url.removeprefix("sqlite://"))
+
+
+class Log(Section):
+    """The log on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is written."""
+    format: Literal["auto", "text", "json"] = "auto"
+    """``auto``: text on a terminal, else one JSON object a line."""
+
+
+class Audit(Section):
+    """The audit trail: one JSON object a line."""
+
+    to: AuditTarget = "stderr"
+    """``stderr``, ``file:PATH`` or ``off``."""

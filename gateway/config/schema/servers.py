@@ -1,0 +1,283 @@
+"""One directory: ``servers[]`` (configuration.md 1.3; the keys of Grafana's ``ldap.toml`` and ours)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from gateway.identity import LOCAL
+
+from .address import Endpoint, Tls, parse_url, split_host
+from .fields import (
+    Duration,
+    ExactTexts,
+    Flag,
+    Int,
+    Items,
+    OptionalFlag,
+    OptionalPath,
+    Paths,
+    Secret,
+    SecretText,
+    Size,
+    Text,
+    Texts,
+    TlsVersion,
+    no_items,
+)
+from .people import ClearmlRole
+from .section import Finding, Section, not_both
+
+OrgRole = Literal["", "Viewer", "Editor", "Admin", "None"]
+BindMode = Literal["service", "anonymous", "unauthenticated", "single"]
+
+SERVER_NAME: Final = re.compile(r"(?!\d+$)[a-z0-9][a-z0-9_./-]*", re.ASCII | re.IGNORECASE)
+PLACEHOLDER: Final = re.compile(r"%s|\{0\}")
+
+
+class Attributes(Section):
+    """Names of the attributes that the directory uses. An empty name means: not asked for."""
+
+    username: Text = "uid"
+    """Login name, as it is shown afterwards."""
+    name: Text = "displayName"
+    """Display name, or the first name where ``surname`` is given."""
+    surname: Text = ""
+    """Surname, put behind ``name``."""
+    email: Text = "mail"
+    """E-mail address. Several names separated by blanks are tried in order."""
+    member_of: Text = "memberOf"
+    """Groups of an account; with ``group_search_filter`` the attribute of a group entry that names it."""
+    user_id: Text = ""
+    """Source of the stable ClearML user id; empty means a hash of the name."""
+    extra: Items[Text] = Field(default_factory=no_items)
+    """Further attributes: our name for it = its name in the directory."""
+
+    @property
+    def emails(self) -> tuple[str, ...]:
+        """Attributes that may hold the e-mail address, in the order in which they are tried."""
+        return tuple(self.email.split())
+
+
+class GroupMapping(Section):
+    """What membership in one group gives. First match per ``org_id`` rules role and admin flag of Grafana."""
+
+    group_dn: Text = ""
+    """The group as the directory names it, or ``*`` for everyone."""
+    org_role: OrgRole = ""
+    """Grafana role: Viewer, Editor, Admin or None."""
+    org_id: Annotated[Int, Field(ge=1)] = 1
+    """Grafana organisation."""
+    grafana_admin: OptionalFlag = None
+    """Grafana server administrator."""
+    policies: Texts = ()
+    """Policies; those of all matching rows add up."""
+    clearml_role: ClearmlRole = ""
+    """ClearML role; the highest of all matching rows counts."""
+    admin: Flag = False
+    """Administrator of this gateway."""
+
+    def findings(self) -> Iterator[Finding]:
+        if not self.group_dn:
+            yield Finding(("group_dn",), "is needed", absence=True)
+        given = self.org_role or self.policies or self.clearml_role or self.admin
+        if not given and self.grafana_admin is None:
+            message = "has no effect: give org_role, grafana_admin, policies, clearml_role or admin"
+            yield Finding((), message, absence=True)
+
+
+class Pool(Section):
+    """Connections to the server."""
+
+    binds: Annotated[Int, Field(ge=1, le=1000)] = 16
+    """Most connections that check passwords."""
+    idle: Duration = 300.0
+    """How long an unused connection is kept."""
+    backoff: Duration = 30.0
+    """Longest pause before a dead host is tried again."""
+    probe: Duration = 10.0
+    """How often a host earlier in the list is tried, to return to it."""
+    max_message: Annotated[Size, Field(ge=4096)] = 8 * 1024 * 1024
+    """Largest message accepted from the server."""
+    max_entries: Annotated[Int, Field(ge=1)] = 20_000
+    """Most entries that one search may answer."""
+
+
+class ServerGroups(Section):
+    """ClearML groups by directory groups (clearml.md 1.3)."""
+
+    enabled: Flag = False
+    """At login add the user to each existing group that is called as one of the directory's."""
+    prohibit_user_login_if_not_in_group: Flag = False
+    """Refuse a user with no matching group."""
+    admins: ExactTexts = ()
+    """Groups whose members get ClearML role admin."""
+    case_sensitive: Flag = True
+    """Compare group names exactly."""
+    name_parsing: Literal["cn", "none"] = "cn"
+    """``cn``: a group's name is its first CN. ``none``: full DNs are compared."""
+
+
+class ClearmlServer(Section):
+    """What the ClearML dialect makes of this server's users."""
+
+    default_company: Text = ""
+    """Company id of every new user."""
+    admin_users: Texts = ()
+    """User names that get ClearML role admin."""
+    groups: ServerGroups = Field(default_factory=ServerGroups)
+
+
+def _filter_of(data: dict[str, Any]) -> str:
+    return f"({_username_of(data)}=%s)"
+
+
+def _username_of(data: dict[str, Any]) -> str:
+    attributes = data.get("attributes")
+    return attributes.username if isinstance(attributes, Attributes) else "uid"
+
+
+class Server(Section):
+    """A directory server, or several hosts that hold the same directory."""
+
+    name: Text
+    """Name in logs, tokens and variable names; unnamed servers are called ldap, ldap2, ..."""
+    realm: Flag = True
+    """Whether people may log in against it without naming it."""
+    host: Text = ""
+    """One or more hosts separated by blanks, tried in order."""
+    port: Annotated[Int, Field(ge=0, le=65535)] = 0
+    """Port of every host; 0 means 389, or 636 with ``use_ssl`` and without ``start_tls``."""
+    urls: Texts = ()
+    """``ldap://host`` and ``ldaps://host``, instead of ``host``, ``port`` and ``use_ssl``."""
+    use_ssl: Flag = False
+    """TLS from the first byte (LDAPS); together with ``start_tls``: StartTLS."""
+    start_tls: Flag = False
+    """Upgrade the connection with StartTLS."""
+    ssl_skip_verify: Flag = False
+    """Do not check the server's certificate: passwords can then be read by anyone in between."""
+    min_tls_version: TlsVersion = "TLS1.2"
+    """Oldest TLS version."""
+    max_tls_version: TlsVersion = "TLS1.3"
+    """Newest TLS version."""
+    tls_ciphers: Texts = ()
+    """Cipher suites by their IANA names; empty means the library's choice."""
+    root_ca_cert: Paths = ()
+    """Files with CA certificates; empty means the system's."""
+    client_cert: OptionalPath = None
+    """File with our certificate."""
+    client_key: OptionalPath = None
+    """File with its key."""
+    timeout: Duration = 10.0
+    """Setting up a connection, for each address; 0 means 10 s."""
+    request_timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    """Each operation."""
+    login_timeout: Annotated[Duration, Field(gt=0)] = 20.0
+    """A whole login on this server."""
+    bind_dn: Text = ""
+    """Service account, or for single bind a template with ``%s`` for the user name."""
+    bind_password: SecretText = Field(default_factory=Secret)
+    """Password of the service account."""
+    bind_mode: Literal["auto", "service", "anonymous", "unauthenticated", "single"] = "auto"
+    """How the server is searched; ``auto`` follows from ``bind_dn`` and ``bind_password``."""
+    attributes: Attributes = Field(default_factory=Attributes)
+    search_filter: Text = Field(default_factory=_filter_of)
+    """Filter that finds a user; ``%s`` or ``{0}`` is the user name. Default: the username attribute equals it."""
+    search_base_dns: ExactTexts = ()
+    """Where users are searched, in order."""
+    multiple_entries: Literal["refuse", "first"] = "refuse"
+    """What to do where the filter finds several people within one base."""
+    dereference_aliases: Literal["never", "finding", "searching", "always"] = "never"
+    """Alias handling of searches (RFC 4511 4.5.1.3)."""
+    group_search_filter: Text = ""
+    """Filter that finds a user's groups; empty means the ``member_of`` attribute."""
+    group_search_filter_user_attribute: Text = Field(default_factory=_username_of)
+    """Attribute of the user that is put into ``group_search_filter``. Default: the username attribute."""
+    group_search_base_dns: ExactTexts = ()
+    """Where groups are searched; empty means ``search_base_dns``. Given, groups elsewhere have no name."""
+    group_attr: Text = "cn"
+    """Attribute that holds a group's name."""
+    group_comparison: Literal["exact", "dn"] = "exact"
+    """How ``group_dn`` is compared: as text without regard to ASCII case, or as a DN."""
+    max_groups: Annotated[Int, Field(ge=1)] = 5000
+    """Most groups of one user."""
+    require_mapping: Flag = False
+    """Refuse who matches no group mapping, where there are any."""
+    group_mappings: tuple[GroupMapping, ...] = ()
+    """What membership in groups gives, in order."""
+    pool: Pool = Field(default_factory=Pool)
+    clearml: ClearmlServer = Field(default_factory=ClearmlServer)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """``(host, port, tls)`` for each host, in order; IPv6 addresses without brackets.
+
+        :raises ValueError: for a host or URL that ``findings`` reports.
+        """
+        if self.urls:
+            return tuple(parse_url(url, start_tls=self.start_tls) for url in self.urls)
+        tls: Tls = "starttls" if self.start_tls else "ldaps" if self.use_ssl else "none"
+        default = self.port or (636 if tls == "ldaps" else 389)
+        return tuple((host, port or default, tls) for host, port in map(split_host, self.host.split()))
+
+    @property
+    def mode(self) -> BindMode:
+        """``bind_mode`` with ``auto`` decided by grafana.md 2.2."""
+        if self.bind_mode != "auto":
+            return self.bind_mode
+        if self.bind_password:
+            return "service"
+        if PLACEHOLDER.search(self.bind_dn):
+            return "single"
+        return "unauthenticated" if self.bind_dn else "anonymous"
+
+    @property
+    def group_bases(self) -> tuple[str, ...]:
+        """Where groups are searched."""
+        return self.group_search_base_dns or self.search_base_dns
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._name_findings()
+        yield from self._address_findings()
+        yield from self._tls_findings()
+        yield from self._bind_findings()
+        for key in ("search_filter", "search_base_dns"):
+            if not getattr(self, key):
+                yield Finding((key,), "is needed", absence=True)
+
+    def _name_findings(self) -> Iterator[Finding]:
+        if self.name.lower() == LOCAL:
+            yield Finding(("name",), f"{LOCAL} is the name of the local users")
+        elif SERVER_NAME.fullmatch(self.name) is None:
+            yield Finding(("name",), "expected letters, digits and . _ - /, a letter or digit first, not digits alone")
+
+    def _address_findings(self) -> Iterator[Finding]:
+        for key in ("host", "port", "use_ssl"):
+            yield from not_both(key, "urls", (getattr(self, key), self.urls))
+        if not self.host.split() and not self.urls:
+            yield Finding(("host",), "is needed (or urls)", absence=True)
+        try:
+            _ = self.endpoints
+        except ValueError as error:
+            yield Finding(("urls" if self.urls else "host",), str(error))
+
+    def _tls_findings(self) -> Iterator[Finding]:
+        if self.client_cert and not self.client_key:
+            yield Finding(("client_cert",), "needs client_key as well")
+        if self.client_key and not self.client_cert:
+            yield Finding(("client_key",), "needs client_cert as well")
+        if self.max_tls_version < self.min_tls_version:
+            yield Finding(("max_tls_version",), "is older than min_tls_version")
+        if self.ssl_skip_verify:
+            yield Finding(("ssl_skip_verify",), "the server's certificate is not checked", "warning")
+
+    def _bind_findings(self) -> Iterator[Finding]:
+        if self.mode == "service" and not (self.bind_dn and self.bind_password):
+            yield Finding(("bind_dn",), "bind_mode service needs bind_dn and bind_password", absence=True)
+        if self.mode == "unauthenticated" and self.bind_mode == "auto":
+            yield Finding(("bind_dn",), "has no bind_password: searches are not authenticated", "warning")
+        if self.mode == "single" and PLACEHOLDER.search(self.bind_dn) is None:
+            yield Finding(("bind_dn",), "single bind needs %s or {0} in place of the user name")

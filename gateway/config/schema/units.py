@@ -1,0 +1,75 @@
+"""Durations and sizes as people write them (configuration.md 1.1)."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+_SECONDS: Final = {
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 0.001),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
+}
+_BYTES: Final = {
+    **dict.fromkeys(("", "b", "byte", "bytes"), 1),
+    **dict.fromkeys(("k", "kib"), 1024),
+    **dict.fromkeys(("m", "mib"), 1024**2),
+    **dict.fromkeys(("g", "gib"), 1024**3),
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+}
+_NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_DURATION_PART: Final = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]+)\s*", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,15})\s*([a-z]*)", re.ASCII)
+LONGEST_SECONDS: Final = 100 * 366 * 86400.0
+"""A hundred years: a longer duration would overflow clocks further on."""
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from ``90``, ``"90s"``, ``"5 minutes"``, ``"1h30m"`` or a ``timedelta``.
+
+    :raises ValueError: for anything else, for a negative one, and for one beyond a hundred years.
+    """
+    seconds: float
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str):
+        seconds = _seconds_of(value.strip().lower())
+    else:
+        raise ValueError("expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds")
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise ValueError("expected a duration between 0 and a hundred years")
+    return float(seconds)
+
+
+def _seconds_of(text: str) -> float:
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    total, at = 0.0, 0
+    while part := _DURATION_PART.match(text, at):
+        if part[2] not in _SECONDS:
+            break
+        total, at = total + float(part[1]) * _SECONDS[part[2]], part.end()
+    if not text or at != len(text):
+        raise ValueError("expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds")
+    return total
+
+
+def parse_size(value: object) -> int:
+    """Bytes from ``65536`` or ``"64 KiB"``; ``K``, ``M``, ``G`` are binary, ``KB``, ``MB``, ``GB`` decimal.
+
+    :raises ValueError: for anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None or found[2] not in _BYTES:
+        raise ValueError("expected a size such as 65536, 64 KiB or 1 MiB")
+    return int(found[1]) * _BYTES[found[2]]

@@ -1,0 +1,58 @@
+"""Helpers of the configuration tests: load from variables, look at a value by its dotted path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.config.load import ConfigurationError, Snapshot, load
+from gateway.config.schema import Configuration, Secret, TcpAddress, UnixAddress
+
+SERVER = {
+    "CLEARML__servers__ldap__host": "ldap.example.com",
+    "CLEARML__servers__ldap__search_base_dns": "dc=example,dc=com",
+}
+"""The least that a server needs."""
+
+
+def at(configuration: Configuration, path: str) -> Any:
+    """Value at a dotted path, as plain data: tuples as lists, secrets revealed, addresses and paths as text."""
+    value: Any = configuration
+    for name in path.split("."):
+        if isinstance(value, tuple):
+            named = [item for item in value if getattr(item, "username", getattr(item, "name", None)) == name]
+            value = named[0] if named else value[int(name)]
+        else:
+            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Plain data."""
+    match value:
+        case Secret():
+            return value.reveal()
+        case tuple():
+            return [plain(item) for item in value]
+        case Path() | TcpAddress() | UnixAddress():
+            return str(value)
+        case Mapping():
+            return dict(value)
+    return value
+
+
+def load_text(tmp_path: Path, text: str, name: str = "gateway.toml", **environment: str) -> Snapshot:
+    """The snapshot of one file with this text."""
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return load([file], environment, working_directory=tmp_path)
+
+
+def problems_of(tmp_path: Path, text: str, name: str = "gateway.toml", **environment: str) -> list[str]:
+    """The problems that refuse one file with this text, without the file's path in front."""
+    try:
+        load_text(tmp_path, text, name, **environment)
+    except ConfigurationError as error:
+        return [str(problem).removeprefix(f"{tmp_path / name}: ") for problem in error.problems]
+    return []

@@ -1,0 +1,59 @@
+"""``ldap-gateway config check`` as a process: exit code, streams, and no secret in either."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONF = Path(__file__).parents[2] / "conf"
+DURATION = "expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds"
+PROGRAM = """
+import argparse, sys
+from gateway.cli import config
+parser = argparse.ArgumentParser()
+config.register(parser.add_subparsers())
+arguments = parser.parse_args(sys.argv[1:])
+sys.exit(arguments.run(arguments))
+"""
+
+
+def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLEARML__", "TRAINS__"))}
+    command = [sys.executable, "-c", PROGRAM, "config", "check", *arguments]
+    return subprocess.run(command, env=clean | environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_good() -> None:
+    done = check("-c", str(CONF / "quickstart.conf"), "-c", str(CONF / "gateway.conf"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "The configuration is good.\n", "")
+
+
+def test_environment_alone() -> None:
+    done = check(CLEARML__no__such="x")
+    assert done.returncode == 0
+    assert done.stderr == "warning: CLEARML__no__such: no: unknown key\n"
+
+
+def test_bad(tmp_path: Path) -> None:
+    """Everything at once, one a line, exit 78."""
+    (tmp_path / "a.toml").write_text('listn = 1\n[tokens]\nmaster_key = "hunter2"\n')
+    (tmp_path / "b.conf").write_text("a = {")
+    files = ("-c", str(tmp_path / "a.toml"), "--config", str(tmp_path / "b.conf"))
+    done = check(*files, CLEARML__http__shutdown="hunter3", CLEARML__no__such="x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.splitlines() == [
+        f'error: {tmp_path}/a.toml: listn: unknown key; did you mean "listen"?',
+        f"error: {tmp_path}/b.conf: not valid HOCON (line 1, column 6)",
+        "warning: CLEARML__no__such: no: unknown key",
+        f"error: CLEARML__http__shutdown: http.shutdown: {DURATION}",
+        f"error: {tmp_path}/a.toml: tokens.master_key: expected 32 bytes in base64 (openssl rand -base64 32)",
+    ]
+
+
+@pytest.mark.parametrize("argument", ["-c", "--nonsense"])
+def test_usage(argument: str) -> None:
+    assert check(argument).returncode == 2

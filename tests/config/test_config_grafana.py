@@ -1,0 +1,246 @@
+"""A Grafana ldap.toml by Grafana's rules (grafana.md 1; configuration.md 1.1)."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from config_lookup import load_text, problems_of
+
+from gateway.config.schema import Server
+
+BLOCK = """
+[[servers]]
+host = "127.0.0.1"
+search_filter = "(cn=%s)"
+search_base_dns = ["dc=grafana,dc=org"]
+"""
+REFERENCE = """
+# Set to true to log user information returned from LDAP
+verbose_logging = false
+[[servers]]
+host = "127.0.0.1"
+port = 389
+use_ssl = false
+start_tls = false
+ssl_skip_verify = false
+# root_ca_cert = "/path/to/certificate.crt"
+bind_dn = "cn=admin,dc=grafana,dc=org"
+bind_password = 'grafana'
+search_filter = "(cn=%s)"
+search_base_dns = ["dc=grafana,dc=org"]
+[servers.attributes]
+name = "givenName"
+surname = "sn"
+username = "cn"
+member_of = "memberOf"
+email = "email"
+[[servers.group_mappings]]
+group_dn = "cn=admins,dc=grafana,dc=org"
+org_role = "Admin"
+[[servers.group_mappings]]
+group_dn = "cn=users,dc=grafana,dc=org"
+org_role = "Editor"
+[[servers.group_mappings]]
+group_dn = "*"
+org_role = "Viewer"
+"""
+
+
+def server(tmp_path: Path, text: str, **environment: str) -> Server:
+    return load_text(tmp_path, text, "ldap.toml", **environment).configuration.servers[0]
+
+
+def warnings(tmp_path: Path, text: str) -> list[str]:
+    return [str(warning).split(": ", 1)[1] for warning in load_text(tmp_path, text, "ldap.toml").warnings]
+
+
+def test_the_documented_file(tmp_path: Path) -> None:
+    """references/grafana-ldap.md, unchanged: no warning, and every key where it belongs."""
+    assert warnings(tmp_path, REFERENCE) == []
+    found = server(tmp_path, REFERENCE)
+    assert (found.name, found.endpoints, found.mode) == ("ldap", (("127.0.0.1", 389, "none"),), "service")
+    assert found.attributes.model_dump(exclude={"user_id", "extra"}) == {
+        "username": "cn", "name": "givenName", "surname": "sn", "email": "email", "member_of": "memberOf",
+    }  # fmt: skip
+    assert [mapping.org_role for mapping in found.group_mappings] == ["Admin", "Editor", "Viewer"]
+    assert found.require_mapping
+    assert found.group_search_filter_user_attribute == "cn"
+
+
+def test_what_an_absent_key_means(tmp_path: Path) -> None:
+    """grafana.md 1.2: no attributes by default; the port by the kind of TLS; the group bases are the user bases."""
+    found = server(tmp_path, BLOCK)
+    assert {getattr(found.attributes, name) for name in ("username", "name", "surname", "email", "member_of")} == {""}
+    assert (found.mode, found.timeout, found.group_bases) == ("anonymous", 10.0, ("dc=grafana,dc=org",))
+
+
+ENDPOINTS = [
+    ("", [("127.0.0.1", 389, "none")], "CHOICE: 389"),
+    ("port = 0", [("127.0.0.1", 389, "none")], "0 is absent"),
+    ("port = 1389", [("127.0.0.1", 1389, "none")], "as given"),
+    ("use_ssl = true", [("127.0.0.1", 636, "ldaps")], "LDAPS"),
+    ("use_ssl = true\nstart_tls = true", [("127.0.0.1", 389, "starttls")], "StartTLS"),
+    ("use_ssl = true\nport = 1636", [("127.0.0.1", 1636, "ldaps")], "LDAPS on a port"),
+    ("start_tls = true", [("127.0.0.1", 389, "starttls")], "CHOICE: upgrade anyway"),
+]
+
+
+@pytest.mark.parametrize(("lines", "endpoints", "proves"), ENDPOINTS)
+def test_endpoints(tmp_path: Path, lines: str, endpoints: list[tuple[str, int, str]], proves: str) -> None:
+    assert list(server(tmp_path, BLOCK + lines).endpoints) == endpoints, proves
+
+
+def test_several_hosts(tmp_path: Path) -> None:
+    text = BLOCK.replace('"127.0.0.1"', '"a  [::1] fe80::2 b"')
+    assert [host for host, _, _ in server(tmp_path, text).endpoints] == ["a", "::1", "fe80::2", "b"]
+
+
+ROLES = [("editor", "Editor"), ("Editor", "Editor"), ("", "Viewer"), ("none", "None"), ("admin", "Admin")]
+
+
+@pytest.mark.parametrize(("written", "role"), ROLES)
+def test_role(tmp_path: Path, written: str, role: str) -> None:
+    """grafana.md 1.2: the first letter is raised, nothing else; present but empty is Viewer."""
+    text = f'{BLOCK}[[servers.group_mappings]]\ngroup_dn = "g"\norg_role = "{written}"\norg_id = 0\n'
+    mapping = server(tmp_path, text).group_mappings[0]
+    assert (mapping.org_role, mapping.org_id) == (role, 1)
+
+
+REFUSED = [
+    ("verbose_logging = true", "servers: no server is defined"),
+    ("servers = []", "servers: no server is defined"),
+    ("servers = 5", "servers: expected a list of tables"),
+    (BLOCK.replace("search_filter", "# search_filter"), "servers.ldap.search_filter: is needed in block 1"),
+    (BLOCK + BLOCK.replace("search_base_dns", "# x"), "servers.ldap2.search_base_dns: is needed in block 2"),
+    (BLOCK.replace('["dc=grafana,dc=org"]', "[]"), "servers.ldap.search_base_dns: is needed in block 1"),
+    (BLOCK + "[[servers.group_mappings]]", "servers.ldap.group_mappings.0: mapping 1 of block 1 has neither"),
+    (
+        BLOCK + "[[servers.group_mappings]]\ngroup_dn='a'\norg_role='Viewer'\n[[servers.group_mappings]]\ngroup_dn='b'",
+        "servers.ldap.group_mappings.1: mapping 2 of block 1 has neither",
+    ),
+    (
+        BLOCK + "[[servers.group_mappings]]\ngroup_dn='a'\norg_role='EDITOR'",
+        "servers.ldap.group_mappings.0.org_role: mapping 1 of block 1: expected Viewer, Editor, Admin, None",
+    ),
+    (BLOCK + "port = '389'", "servers.ldap.port: expected a whole number"),
+    (BLOCK + "Host = 'b'", "a key is given twice, in different case"),
+    (BLOCK + "# $__file{/nonexistent}", "$__file{/nonexistent}: cannot be read: No such file or directory"),
+    (BLOCK + "port = [", "not valid TOML"),
+    (BLOCK.replace("(cn=%s)", "(cn=%s"), "servers.ldap.search_filter: "),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), REFUSED, ids=lambda value: value[-50:])
+def test_what_refuses_the_file(tmp_path: Path, text: str, problem: str) -> None:
+    """grafana.md 1.3, with what the report should name."""
+    found = problems_of(tmp_path, text, "ldap.toml")
+    assert found[0].startswith(problem), found
+
+
+WARNED = [
+    ("", []),
+    ("colour = 'red'", ["servers.ldap.colour: unknown key"]),
+    ("hots = 'red'", ['servers.ldap.hots: unknown key; did you mean "host"?']),
+    (
+        "start_tls = true",
+        ["servers.ldap.start_tls: Grafana ignores it without use_ssl; here the connection is upgraded"],
+    ),
+    ("min_tls_version = 'SSL3'", ["servers.ldap.min_tls_version: unknown TLS version, ignored"]),
+    ("tls_ciphers = ['NO_SUCH']", ["servers.ldap.tls_ciphers: unknown TLS cipher 'NO_SUCH', ignored"]),
+    ("min_tls_version = 'tls1.3'", []),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), WARNED)
+def test_what_is_warned_of(tmp_path: Path, lines: str, expected: list[str]) -> None:
+    assert warnings(tmp_path, BLOCK + lines) == expected
+
+
+def test_missing_host_loads_and_never_connects(tmp_path: Path) -> None:
+    text = BLOCK.replace("host =", "# host =")
+    assert warnings(tmp_path, text) == ["servers.ldap.host: block 1 has no host: no connection will succeed"]
+    assert server(tmp_path, text).endpoints == (("no-host.invalid", 389, "none"),)
+
+
+def test_key_case_does_not_matter(tmp_path: Path) -> None:
+    text = REFERENCE
+    for key in ("search_filter", "[servers", "org_role", "surname"):
+        text = text.replace(key, key.upper())
+    assert server(tmp_path, text) == server(tmp_path, REFERENCE)
+
+
+def test_our_keys_in_a_grafana_file(tmp_path: Path) -> None:
+    found = server(tmp_path, BLOCK + "name = 'corp'\nrequire_mapping = false\n[servers.pool]\nbinds = 4\n")
+    assert (found.name, found.require_mapping, found.pool.binds) == ("corp", False, 4)
+
+
+def test_a_file_with_our_keys_is_ours(tmp_path: Path) -> None:
+    """configuration.md 1.1: only where the top level holds nothing else are Grafana's rules in force."""
+    found = server(tmp_path, "uvloop = true\n" + BLOCK)
+    assert (found.attributes.username, found.require_mapping) == ("uid", False)
+
+
+EXPRESSIONS = [
+    ("${PORT}", 1389, "an environment value, unquoted"),
+    ("$__env{PORT}", 1389, "by provider"),
+    ("$__file{DIRECTORY/port}", 1390, "a file, without white space around"),
+    ("${VIA_FILE}", 1390, "an environment value may hold a file expression"),
+    ("0 # ${} $PORT $$PORT $_x{y} $__other{PORT}", 0, "left as they are"),
+    ("0 # ${UNDEFINED}", 0, "undefined is empty"),
+]
+
+
+@pytest.mark.parametrize(("expression", "port", "proves"), EXPRESSIONS)
+def test_expression(tmp_path: Path, expression: str, port: int, proves: str) -> None:
+    """grafana.md 1.4."""
+    (tmp_path / "port").write_text(" 1390\n")
+    environment = {"PORT": "1389", "VIA_FILE": f"$__file{{{tmp_path}/port}}"}
+    text = f"{BLOCK}port = {expression.replace('DIRECTORY', str(tmp_path))}\n"
+    assert server(tmp_path, text, **environment).port == port, proves
+
+
+def test_file_expressions_give_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("${PORT}")
+    text = f'{BLOCK}bind_dn = "cn=a"\nbind_password = "$__file{{{tmp_path}/secret}}"\n'
+    assert server(tmp_path, text, PORT="1389").bind_password.reveal() == "${PORT}"
+
+
+def test_hostname(tmp_path: Path) -> None:
+    assert server(tmp_path, f'{BLOCK}bind_dn = "${{HOSTNAME}}"').bind_dn == socket.gethostname()
+    assert server(tmp_path, f'{BLOCK}bind_dn = "${{HOSTNAME}}"', HOSTNAME="h").bind_dn == "h"
+
+
+def test_a_value_that_breaks_the_file_is_explained(tmp_path: Path) -> None:
+    text = BLOCK + 'bind_password = "${SECRET}"'
+    problems = problems_of(tmp_path, text, "ldap.toml", SECRET='hunter2"x')
+    assert "a value put in by an expression may hold quotes" in problems[0]
+    assert "hunter2" not in problems[0]
+
+
+def test_certificates(tmp_path: Path, certificate: Path) -> None:
+    """root_ca_cert holds paths separated by blanks, relative to the file."""
+    for name in ("a.pem", "b.pem"):
+        (tmp_path / name).write_bytes(certificate.read_bytes())
+    text = f'{BLOCK}use_ssl = true\nroot_ca_cert = "a.pem  b.pem"\n'
+    assert server(tmp_path, text).root_ca_cert == (tmp_path / "a.pem", tmp_path / "b.pem")
+
+
+def test_named_and_unnamed_blocks(tmp_path: Path) -> None:
+    text = BLOCK + 'name = "Corp"\n' + BLOCK + BLOCK + 'name = "ldap2"\n' + BLOCK
+    servers = load_text(tmp_path, text, "ldap.toml").configuration.servers
+    assert [found.name for found in servers] == ["Corp", "ldap", "ldap2", "ldap3"]
+    assert all(found.require_mapping for found in servers)
+
+
+def test_servers_by_name_are_ours(tmp_path: Path) -> None:
+    text = '[servers.corp]\nhost = "h"\nsearch_base_dns = ["dc=x"]\n'
+    found = server(tmp_path, text)
+    assert (found.name, found.attributes.username, found.require_mapping) == ("corp", "uid", False)
+
+
+def test_several_blocks(tmp_path: Path) -> None:
+    servers = load_text(tmp_path, BLOCK * 3, "ldap.toml").configuration.servers
+    assert [found.name for found in servers] == ["ldap", "ldap2", "ldap3"]
+    assert all(found.require_mapping for found in servers)
