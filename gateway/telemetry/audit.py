@@ -7,9 +7,9 @@ import os
 import queue
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
 from gateway.telemetry.logs import random_id, utc
 
@@ -38,6 +38,10 @@ class Event:
     """Address of the client, empty for a unix socket."""
     target: str
     """What was asked for: an endpoint, a host and path, a configuration key."""
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Event))
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Audit(Protocol):
@@ -108,7 +112,7 @@ class AuditWriter:
     def _run(self) -> None:
         while (event := self._held.get()) is not None:
             try:
-                self._stream.write(json.dumps(asdict(event), ensure_ascii=False) + "\n")
+                self._stream.write(_encode({name: getattr(event, name) for name in _FIELDS}) + "\n")
                 if self._held.empty():
                     self._stream.flush()
             except (OSError, ValueError):

@@ -16,6 +16,8 @@ _PATH: Final = re.compile(r"/?(?:v(?P<version>\d+\.?\d+)/)?(?P<name>\w+\.\w+)/?"
 _TEXT_SINCE: Final = (2, 1)
 """Versions of the envelope are strings from here on, floats before; an integer would break the SDK's parser."""
 
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 MAX_TRANSACTION_ID: Final = 256
 
 
@@ -50,9 +52,7 @@ class Call:
             "error_stack": None,
             "error_data": {},
         }
-        return json.dumps({"meta": meta, "data": data}, separators=(",", ":"), ensure_ascii=False).encode(
-            "utf-8", "backslashreplace"
-        )
+        return _encode({"meta": meta, "data": data}).encode("utf-8", "backslashreplace")
 
     def _shown(self, version: str | None) -> str | float | None:
         if version is None or self.version >= _TEXT_SINCE:
