@@ -18,7 +18,7 @@ UNIQUE_IDS: Final = ("entryUUID", "objectGUID", "nsUniqueId", "ipaUniqueID")
 Active Directory, 389 Directory Server, FreeIPA."""
 
 DN_ATTRIBUTE: Final = "dn"
-"""In place of an attribute's name, in whatever case, it means the entry's DN."""
+"""In place of an attribute's name it means the entry's DN."""
 
 
 class AccountReader:
@@ -27,32 +27,30 @@ class AccountReader:
     def __init__(self, server: Server) -> None:
         self._server = server.name
         names = server.attributes
-        self._username = names.username
-        self._name = (names.name, names.surname)
-        self._email = names.emails
-        self._user_id = names.user_id
-        self._member_of = names.member_of
-        self._extra = dict(names.extra)
-        self._group_user_attribute = server.group_search_filter_user_attribute or names.username
-        self.requested = self._requested(searches_groups=bool(server.group_search_filter))
+        group_user_attribute = server.group_search_filter_user_attribute or names.username
+        # Entries have their attributes in lower case.
+        self._username = names.username.lower()
+        self._name, self._surname = names.name.lower(), names.surname.lower()
+        self._emails = tuple(map(str.lower, names.emails))
+        self._user_id = names.user_id.lower()
+        self._member_of = names.member_of.lower()
+        self._extra = {key: attribute.lower() for key, attribute in names.extra.items()}
+        self._group_user_attribute = group_user_attribute.lower()
+        wanted = [names.username, names.name, names.surname, *names.emails, names.user_id, *names.extra.values()]
+        wanted.append(group_user_attribute if server.group_search_filter else names.member_of)
+        named = {name.lower(): name for name in (*wanted, *UNIQUE_IDS) if name and name.lower() != DN_ATTRIBUTE}
+        self.requested = tuple(named.values())
         """Attributes that a search for people asks for."""
-
-    def _requested(self, *, searches_groups: bool) -> tuple[str, ...]:
-        wanted = [self._username, *self._name, *self._email, self._user_id, *self._extra.values()]
-        wanted.append(self._group_user_attribute if searches_groups else self._member_of)
-        wanted.extend(UNIQUE_IDS)
-        named = {name.lower(): name for name in wanted if name and name.lower() != DN_ATTRIBUTE}
-        return tuple(named.values())
 
     def account(self, entry: Entry, typed: str, groups: tuple[Group, ...] = ()) -> Account:
         """Make the account of an entry; ``typed`` is its name where no attribute gives one."""
-        name, surname = (first_value(entry, attribute) for attribute in self._name)
+        name, surname = first_value(entry, self._name), first_value(entry, self._surname)
         return Account(
             server=self._server,
             external_id=external_id(entry),
             username=first_value(entry, self._username) or typed,
             name=f"{name} {surname}".strip(),
-            email=next(filter(None, (first_value(entry, attribute) for attribute in self._email)), ""),
+            email=next(filter(None, (first_value(entry, attribute) for attribute in self._emails)), ""),
             dn=entry.dn,
             groups=groups,
             attributes={key: values(entry, attribute) for key, attribute in self._extra.items()},
@@ -69,21 +67,24 @@ class AccountReader:
 
 
 def values(entry: Entry, attribute: str) -> tuple[str, ...]:
-    """All values of an attribute as text; the DN for ``dn``, nothing for an unnamed attribute."""
-    if attribute.lower() == DN_ATTRIBUTE:
+    """All values of an attribute, named in lower case; the DN for ``dn``, nothing for an unnamed attribute."""
+    if attribute == DN_ATTRIBUTE:
         return (entry.dn,)
-    return tuple(value.decode("utf-8", "replace") for value in entry.attributes.get(attribute.lower(), ()))
+    return tuple([value.decode("utf-8", "replace") for value in entry.attributes.get(attribute, ())])
 
 
 def first_value(entry: Entry, attribute: str) -> str:
-    """The first value of an attribute; empty where there is none."""
-    return next(iter(values(entry, attribute)), "")
+    """The first value of an attribute, named in lower case; empty where there is none."""
+    if attribute == DN_ATTRIBUTE:
+        return entry.dn
+    found = entry.attributes.get(attribute)
+    return found[0].decode("utf-8", "replace") if found else ""
 
 
 def external_id(entry: Entry) -> str:
     """What identifies the entry for good (DECISIONS 1): its unique id, else its normalised DN."""
-    for attribute in UNIQUE_IDS:
-        if found := entry.attributes.get(attribute.lower()):
+    for attribute in _UNIQUE_IDS:
+        if found := entry.attributes.get(attribute):
             return _READERS.get(attribute, _text)(found[0])
     try:
         return normalise_dn(entry.dn)
@@ -100,4 +101,5 @@ def _guid(value: bytes) -> str:
     return str(uuid.UUID(bytes_le=value)) if len(value) == 16 else value.hex()
 
 
-_READERS: Final[dict[str, Callable[[bytes], str]]] = {"objectGUID": _guid}
+_UNIQUE_IDS: Final = tuple(map(str.lower, UNIQUE_IDS))
+_READERS: Final[dict[str, Callable[[bytes], str]]] = {"objectguid": _guid}

@@ -24,8 +24,8 @@ class GroupSearch:
     def __init__(self, server: Server) -> None:
         value_attribute = server.attributes.member_of
         # Grafana takes the group's DN where the setting is empty or has its usual value (grafana.md 2.5).
-        self._value_attribute = "" if value_attribute.lower() == _MEMBER_OF else value_attribute
-        self._name_attribute = server.group_attr
+        self._value_attribute = "" if value_attribute.lower() == _MEMBER_OF else value_attribute.lower()
+        self._name_attribute = server.group_attr.lower()
         attributes = tuple(dict.fromkeys(filter(None, (self._value_attribute, self._name_attribute))))
         compiled = compile_filter(server.group_search_filter)
         dereference = Dereference[server.dereference_aliases.upper()]

@@ -1,0 +1,1 @@
+"""Everything that talks to directories, and the local users behind the same interface."""

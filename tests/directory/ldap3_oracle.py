@@ -1,0 +1,83 @@
+"""What ldap3 makes of the same question: the second opinion of the codec's tests. Imports nothing of the gateway.
+
+ldap3 2.9.1 warns when it is imported, which the suite would take for a failure of ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from ldap3.operation.abandon import abandon_operation
+    from ldap3.operation.bind import bind_operation
+    from ldap3.operation.extended import extended_operation
+    from ldap3.operation.search import search_operation
+    from ldap3.operation.unbind import unbind_operation
+    from ldap3.protocol import rfc4511
+    from ldap3.utils.asn1 import decode_message_fast, encode
+    from ldap3.utils.conv import escape_filter_chars
+    from ldap3.utils.dn import parse_dn
+
+__all__ = [
+    "abandon_operation",
+    "bind_operation",
+    "decode_message_fast",
+    "entry",
+    "escape_filter_chars",
+    "extended_operation",
+    "message",
+    "parse_dn",
+    "result",
+    "search_operation",
+    "unbind_operation",
+]
+
+_OPERATIONS = {
+    "BindRequest": "bindRequest",
+    "SearchRequest": "searchRequest",
+    "UnbindRequest": "unbindRequest",
+    "AbandonRequest": "abandonRequest",
+    "ExtendedRequest": "extendedReq",
+    "BindResponse": "bindResponse",
+    "SearchResultEntry": "searchResEntry",
+    "SearchResultDone": "searchResDone",
+    "SearchResultReference": "searchResRef",
+    "ExtendedResponse": "extendedResp",
+}
+
+
+def message(message_id: int, operation: Any) -> bytes:
+    """The LDAPMessage as ldap3 would send it."""
+    whole = rfc4511.LDAPMessage()
+    whole["messageID"] = rfc4511.MessageID(message_id)
+    name = _OPERATIONS[type(operation).__name__]
+    whole["protocolOp"] = rfc4511.ProtocolOp().setComponentByName(name, operation)
+    return bytes(encode(whole))
+
+
+def result(kind: str, code: int, matched_dn: str, text: str) -> Any:
+    """A BindResponse, SearchResultDone or ExtendedResponse."""
+    operation = getattr(rfc4511, kind)()
+    operation["resultCode"] = rfc4511.ResultCode(code)
+    operation["matchedDN"] = rfc4511.LDAPDN(matched_dn)
+    operation["diagnosticMessage"] = rfc4511.LDAPString(text)
+    return operation
+
+
+def entry(dn: str, attributes: Mapping[str, Sequence[bytes]]) -> Any:
+    """A SearchResultEntry."""
+    operation = rfc4511.SearchResultEntry()
+    operation["object"] = rfc4511.LDAPDN(dn)
+    listed = rfc4511.PartialAttributeList()
+    for index, (name, values) in enumerate(attributes.items()):
+        attribute = rfc4511.PartialAttribute()
+        attribute["type"] = rfc4511.AttributeDescription(name)
+        attribute["vals"] = rfc4511.Vals()
+        for position, value in enumerate(values):
+            attribute["vals"].setComponentByPosition(position, rfc4511.AttributeValue(value))
+        listed.setComponentByPosition(index, attribute)
+    operation["attributes"] = listed
+    return operation
