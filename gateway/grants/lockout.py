@@ -161,7 +161,9 @@ def _limit(kind: Kind, settings: Settings) -> int:
 def _key(kind: Kind, what: str, shown: str = "") -> Key:
     # Lone surrogates come from JSON and from undecodable headers; they must count like any other name.
     digest = hashlib.sha256(f"{kind}\0{what}".encode("utf-8", "surrogatepass")).digest()
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in (shown or what)[:_SHOWN_LENGTH])
+    text = (shown or what)[:_SHOWN_LENGTH]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return Key(digest, text, kind)
 
 

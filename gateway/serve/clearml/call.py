@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -60,6 +61,7 @@ class Call:
         return float(version)
 
 
+@lru_cache(maxsize=256)
 def version_numbers(version: str) -> tuple[int, ...]:
     """``2.34`` as ``(2, 34)``."""
     return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,132 @@
+"""The login cycle against slapd with 10,000 users, concurrency 16: search, bind, group search.
+
+Baseline: ldap3 with its SAFE_SYNC strategy, pooled in 16 threads, the fastest way measured with that library. Both run
+in this process, in turns, and both must find exactly the groups a user has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import local
+
+import ldap3
+import uvloop
+
+from bench.directory import (
+    GROUP_BASE,
+    GROUP_FILTER,
+    GROUPS_EACH,
+    PEOPLE,
+    SERVICE,
+    SERVICE_PASSWORD,
+    USERS,
+    dn,
+    large_directory,
+    name,
+    password,
+)
+from gateway.config.schema import Secret, Server
+from gateway.config.schema.servers import Pool
+from gateway.directory.bind import DirectoryServer
+from gateway.directory.realm import Outcome
+from gateway.runtime import make_pool
+from tests.directories.slapd import Slapd
+
+CONCURRENCY = 16
+OURS, THEIRS = 12_000, 1_200
+ROUNDS = 3
+
+
+class Open:
+    """No lockout: the cycle alone is measured."""
+
+    async def admits_name(self, server: str) -> bool:
+        return True
+
+    async def admits_entry(self, server: str, entry: str) -> bool:
+        return True
+
+
+async def logins_at_once(login: Callable[[int], Awaitable[None]], count: int) -> None:
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            await login(number * 7919 % USERS)
+
+    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+
+
+async def measure_ours(slapd: Slapd) -> tuple[float, float]:
+    server = Server(
+        name="bench",
+        urls=(slapd.url,),
+        bind_dn=SERVICE,
+        bind_password=Secret(SERVICE_PASSWORD),
+        search_base_dns=(PEOPLE,),
+        group_search_filter=GROUP_FILTER,
+        group_search_filter_user_attribute="dn",
+        group_search_base_dns=(GROUP_BASE,),
+        pool=Pool(binds=CONCURRENCY),
+    )
+    directory = DirectoryServer(server, await make_pool(server))
+    await directory.pool.start()
+    gate = Open()
+
+    async def login(number: int) -> None:
+        verdict = await directory.authenticate(name(number), password(number), gate)
+        assert verdict.outcome is Outcome.OK and verdict.account is not None, verdict.reason
+        assert len(verdict.account.groups) == GROUPS_EACH
+
+    await logins_at_once(login, 500)
+    started, cpu = time.perf_counter(), time.process_time()
+    await logins_at_once(login, OURS)
+    figures = OURS / (time.perf_counter() - started), (time.process_time() - cpu) / OURS
+    await directory.pool.close()
+    return figures
+
+
+def measure_theirs(slapd: Slapd) -> tuple[float, float]:
+    held = local()
+    opened: list[ldap3.Connection] = []
+    server = ldap3.Server("127.0.0.1", slapd.port, get_info=ldap3.NONE)
+
+    def connect() -> ldap3.Connection:
+        strategy = ldap3.SAFE_SYNC
+        connection = ldap3.Connection(server, SERVICE, SERVICE_PASSWORD, client_strategy=strategy, auto_bind=True)
+        opened.append(connection)
+        return connection
+
+    def login(number: int) -> None:
+        if not hasattr(held, "service"):
+            held.service, held.person = connect(), connect()
+        wanted = ["uid", "displayName", "mail", "entryUUID"]
+        _, _, found, _ = held.service.search(PEOPLE, f"(uid={name(number)})", attributes=wanted)
+        bound, *_ = held.person.rebind(found[0]["dn"], password(number))
+        assert bound
+        _, _, groups, _ = held.service.search(GROUP_BASE, f"(member={dn(number)})", attributes=["cn"])
+        assert len(groups) == GROUPS_EACH
+
+    with ThreadPoolExecutor(CONCURRENCY) as threads:
+        list(threads.map(login, (n * 7919 % USERS for n in range(64))))
+        started, cpu = time.perf_counter(), time.process_time()
+        list(threads.map(login, (n * 7919 % USERS for n in range(THEIRS))))
+        figures = THEIRS / (time.perf_counter() - started), (time.process_time() - cpu) / THEIRS
+    for connection in opened:
+        connection.unbind()
+    return figures
+
+
+def main() -> None:
+    with large_directory() as slapd:
+        rounds = [(uvloop.run(measure_ours(slapd)), measure_theirs(slapd)) for _ in range(ROUNDS)]
+    ours, theirs = (
+        [statistics.median(values) for values in zip(*side, strict=True)] for side in zip(*rounds, strict=True)
+    )
+    for label, (rate, cpu) in zip(("gateway", "ldap3"), (ours, theirs), strict=True):
+        print(f"{label:8} {rate:8.0f} logins/s  {cpu * 1e6:7.0f} us CPU per login")
+    print(f"ratio    {ours[0] / theirs[0]:8.1f} x rate   {theirs[1] / ours[1]:7.1f} x less CPU   (aim: 15 x rate)")
