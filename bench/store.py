@@ -73,7 +73,7 @@ async def commit_per_row(path: Path) -> float:
         connection.close()
 
 
-async def main() -> None:
+async def measure() -> None:
     """Both, in turns, and the ratio of their best rounds."""
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as directory:
@@ -85,5 +85,5 @@ async def main() -> None:
     print(f"ratio           {max(ours) / max(theirs):10.1f}")
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def main() -> None:
+    asyncio.run(measure())

@@ -73,7 +73,7 @@ def require_slapd() -> None:
     found = (_MODULES / "back_mdb.so").exists() or any(_MODULES.glob("back_mdb*.so*"))
     if shutil.which("slapd", path=_path()) and found:
         return
-    advice = "slapd is not installed: apt-get install slapd ldap-utils"
+    advice = "slapd is not installed; as root: apt-get install -y --no-install-recommends slapd"
     if os.geteuid() == 0:
         raise RuntimeError(advice)
     pytest.skip(advice)
