@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 _PORT = r"(?::\d{1,5})?"
 _ZONE = r"(?:%[\w.-]+)?"
@@ -24,6 +25,7 @@ class MalformedAddress(ValueError):
     """A trusted proxy forwarded something that is no address: answer 400, never "no restriction"."""
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address:
     """Read one element of ``X-Forwarded-For``: an address, maybe with brackets, a port or an IPv6 zone.
 

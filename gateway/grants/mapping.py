@@ -41,6 +41,9 @@ class Grants:
         }
         self._mappings[LOCAL] = Mappings(configuration.group_mappings, "exact")
         self._local_roles = {fold_name(user.username): user.clearml_role for user in configuration.users}
+        self._clearml_admins = {
+            server.name: frozenset(map(fold_name, server.clearml.admin_users)) for server in configuration.servers
+        }
         self._admins = Administrators(configuration.admins, (LOCAL, *self._servers))
 
     def grant(self, account: Account, invited_role: str | None = None) -> Grant:
@@ -94,9 +97,9 @@ class Grants:
         roles.append(invited_role)
         if server is None:
             roles.append(self._local_roles.get(fold_name(account.username)))
-        elif fold_name(account.username) in map(fold_name, server.clearml.admin_users) or in_named_group(
-            account.groups, server.clearml.groups.admins, server.clearml.groups
-        ):
+        elif fold_name(account.username) in self._clearml_admins[server.name]:
+            roles.append("admin")
+        elif in_named_group(account.groups, server.clearml.groups.admins, server.clearml.groups):
             roles.append("admin")
         return max(filter(None, roles), key=ROLES.index, default="user")
 
@@ -154,6 +157,8 @@ def in_named_group(groups: Iterable[Group], names: Iterable[str], settings: Serv
         return text if settings.case_sensitive else fold_name(text)
 
     wanted = {fold(name) for name in names}
+    if not wanted:
+        return False
     unparsed = settings.name_parsing == "none"
     held = (group.value if unparsed else group.name for group in groups)
     return any(fold(name) in wanted for name in held if name)
