@@ -54,7 +54,7 @@ class AttemptGate:
         self._username = username
         self._address = lockout.address_key(client) if client else None
         self._taken: list[bytes] = []
-        self._with_failures: list[lockout.Key] = []
+        self._with_failures: dict[str, list[lockout.Key]] = {}
 
     async def __aenter__(self) -> AttemptGate:
         return self
@@ -73,11 +73,11 @@ class AttemptGate:
 
     async def admits_name(self, server: str) -> bool:
         """Say whether the typed name may be tried on this server, waiting for a turn."""
-        return await self._admits(lockout.name_key(server, self._username))
+        return await self._admits(server, lockout.name_key(server, self._username))
 
     async def admits_entry(self, server: str, entry: str) -> bool:
         """Say whether a bind as the entry that was found may be tried, waiting for a turn."""
-        return await self._admits(lockout.entry_key(server, entry, self._username))
+        return await self._admits(server, lockout.entry_key(server, entry, self._username))
 
     async def count(self, verdicts: Sequence[Verdict]) -> None:
         """Count a failed login: on the typed name and the entry of each server that refused, once on the address."""
@@ -91,13 +91,22 @@ class AttemptGate:
                 keys += (lockout.entry_key(verdict.server, verdict.entry, self._username),)
             await self._store.failure_add(keys, int(time.time()), self._settings)
 
-    async def clear(self) -> None:
-        """Forget the failures seen on the way to a right password; nothing is written where there were none."""
-        if self._with_failures:
-            await self._store.failures_clear(self._with_failures)
+    async def count_for_address(self) -> None:
+        """Count a failure that concerns no account of a server."""
+        if self._address is not None:
+            await self._store.failure_add((self._address,), int(time.time()), self._settings)
 
-    async def _admits(self, key: lockout.Key) -> bool:
-        while True:
+    async def clear(self, server: str) -> None:
+        """Forget the failures seen on the way to a right password; nothing is written where there were none.
+
+        Only those of the server that accepted it: who owns a name on one server must not wipe off the guesses at the
+        same name on another.
+        """
+        if seen := self._with_failures.get(server):
+            await self._store.failures_clear(seen)
+
+    async def _admits(self, server: str, key: lockout.Key) -> bool:
+        while key.hash not in self._taken:
             counters = await self._store.failures((key,))
             decision = lockout.check(counters, int(time.time()), self._settings)
             if decision.verdict is not lockout.Verdict.ALLOWED:
@@ -107,6 +116,7 @@ class AttemptGate:
                 self._turns.under_way[key.hash] += 1
                 self._taken.append(key.hash)
                 if counted:
-                    self._with_failures.append(key)
-                return True
+                    self._with_failures.setdefault(server, []).append(key)
+                break
             await self._turns.wait()
+        return True

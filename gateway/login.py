@@ -139,12 +139,11 @@ class Login:
     async def _decide(self, attempt: Attempt) -> LoginResult:
         if reason := unusable(attempt):
             return Denied(reason)
-        if self._services.owns(attempt.username) or is_access_key(attempt.username) or attempt.keys_only:
-            service = self._services.identity(attempt.username, attempt.password)
-            return service or Denied("no key with this secret")
         async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, attempt.client) as gate:
             if (seconds := await gate.throttled_seconds()) is not None:
                 return Throttled(seconds)
+            if self._services.owns(attempt.username) or is_access_key(attempt.username) or attempt.keys_only:
+                return await self._check_key(attempt, gate)
             known = self._cache.get(attempt.username, attempt.password)
             if known is not None and await gate.admits_name(known.account.server):
                 identity = await self._identities.by_id(known.id, int(time.time()))
@@ -153,6 +152,14 @@ class Login:
             if self._waiting >= self._settings.queue:
                 return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
             return await self._in_turn(attempt, gate)
+
+    async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
+        """What is a key, or looks like one, is decided here and never sent to a directory (DECISIONS 14)."""
+        service = self._services.identity(attempt.username, attempt.password)
+        if service is None:
+            await gate.count_for_address()
+            return Denied("no key with this secret")
+        return service
 
     async def _in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         self._waiting += 1
@@ -194,7 +201,7 @@ class Login:
             return Denied(str(refusal), account.server)
         if role is not None:
             await self._store.whitelist_accept(fold_name(account.email), identity.id, now)
-        await gate.clear()
+        await gate.clear(account.server)
         self._cache.put(attempt.username, attempt.password, identity)
         return identity
 

@@ -97,8 +97,11 @@ class Grants:
         roles.append(invited_role)
         if server is None:
             roles.append(self._local_roles.get(fold_name(account.username)))
-        elif fold_name(account.username) in self._clearml_admins[server.name] or in_named_group(account.groups, server.clearml.groups.admins, server.clearml.groups):
-            roles.append("admin")
+        else:
+            groups = server.clearml.groups
+            named = fold_name(account.username) in self._clearml_admins[server.name]
+            if named or in_named_group(account.groups, groups.admins, groups):
+                roles.append("admin")
         return max(filter(None, roles), key=ROLES.index, default="user")
 
 
