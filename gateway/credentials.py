@@ -8,12 +8,23 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.identity import Identity, fold_name
+from gateway.identity import Identity
 
 if TYPE_CHECKING:
     from gateway.config.schema import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A login that succeeded."""
+
+    identity_id: str
+    server: str
+    entry: str
+    """Key of the entry, as the lockout counts it."""
 
 
 class Services:
@@ -29,43 +40,48 @@ class Services:
     def identity(self, key: str, secret: str) -> Identity | None:
         """The identity of a service; None where key or secret is wrong."""
         known = self._by_key.get(key)
-        if known is None or not hmac.compare_digest(known[0].reveal().encode(), secret.encode()):
+        if known is None or not hmac.compare_digest(_octets(known[0].reveal()), _octets(secret)):
             return None
         return known[1]
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 class LoginCache:
     """Successful logins of the last seconds, by an HMAC under a key of this process; failures are never kept.
 
-    An agent that logs in again before every request then costs its directory one bind, not thousands.
+    An agent that logs in again before every request then costs its directory one bind, not thousands. The name counts
+    as it was typed: only the directory knows which other spellings it would have taken.
     """
 
     def __init__(self, lifetime_seconds: float, size: int) -> None:
         self._lifetime = lifetime_seconds
         self._size = size
         self._key = secrets.token_bytes(32)
-        self._identities: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._logins: OrderedDict[bytes, tuple[float, Remembered]] = OrderedDict()
 
-    def get(self, username: str, password: str) -> Identity | None:
-        """The identity that this name and password proved within the lifetime."""
-        if not self._identities:
+    def get(self, username: str, password: str) -> Remembered | None:
+        """The login that this name and password made within the lifetime."""
+        if not self._logins:
             return None
         digest = self._digest(username, password)
-        ends, identity = self._identities.get(digest, (0.0, None))
-        if identity is not None and ends <= time.monotonic():
-            del self._identities[digest]
+        ends, login = self._logins.get(digest, (0.0, None))
+        if login is not None and ends <= time.monotonic():
+            del self._logins[digest]
             return None
-        return identity
+        return login
 
-    def put(self, username: str, password: str, identity: Identity) -> None:
+    def put(self, username: str, password: str, login: Remembered) -> None:
         """Remember a login that a directory has just accepted."""
         if self._lifetime <= 0 or self._size <= 0:
             return
         digest = self._digest(username, password)
-        self._identities[digest] = (time.monotonic() + self._lifetime, identity)
-        self._identities.move_to_end(digest)
-        if len(self._identities) > self._size:
-            self._identities.popitem(last=False)
+        self._logins[digest] = (time.monotonic() + self._lifetime, login)
+        self._logins.move_to_end(digest)
+        if len(self._logins) > self._size:
+            self._logins.popitem(last=False)
 
     def _digest(self, username: str, password: str) -> bytes:
-        return hmac.digest(self._key, f"{fold_name(username)}\0{password}".encode(), hashlib.sha256)
+        return hmac.digest(self._key, f"{username}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import Address
 from gateway.directory.realm import Outcome, Verdict
@@ -18,6 +18,10 @@ from gateway.grants import lockout
 
 if TYPE_CHECKING:
     from gateway.store.interface import Store
+
+
+TURN_SECONDS: Final = 30.0
+"""How long an attempt waits for others on the same account or from the same address; TimeoutError after that."""
 
 
 class Turns:
@@ -64,12 +68,11 @@ class AttemptGate:
         if taken:
             await self._turns.end(taken)
 
-    async def throttled_seconds(self) -> int | None:
-        """Seconds until this address may try again; None where it may now."""
+    async def throttled_seconds(self) -> int:
+        """Seconds until this address may try again, waiting for a turn; 0 where it may now."""
         if self._address is None:
-            return None
-        decision = lockout.check(await self._store.failures((self._address,)), int(time.time()), self._settings)
-        return decision.retry_after if decision.verdict is lockout.Verdict.THROTTLED else None
+            return 0
+        return await self._wait_for_turn("", self._address, self._settings.address_failures)
 
     async def admits_name(self, server: str) -> bool:
         """Say whether the typed name may be tried on this server, waiting for a turn."""
@@ -106,17 +109,25 @@ class AttemptGate:
             await self._store.failures_clear(seen)
 
     async def _admits(self, server: str, key: lockout.Key) -> bool:
-        while key.hash not in self._taken:
-            counters = await self._store.failures((key,))
-            decision = lockout.check(counters, int(time.time()), self._settings)
-            if decision.verdict is not lockout.Verdict.ALLOWED:
-                return False
-            counted = counters[key.hash].count if key.hash in counters else 0
-            if self._turns.under_way[key.hash] < max(self._settings.failures - counted, 1):
-                self._turns.under_way[key.hash] += 1
-                self._taken.append(key.hash)
-                if counted:
-                    self._with_failures.setdefault(server, []).append(key)
-                break
-            await self._turns.wait()
-        return True
+        return not await self._wait_for_turn(server, key, self._settings.failures)
+
+    async def _wait_for_turn(self, server: str, key: lockout.Key, limit: int) -> int:
+        """Wait until this attempt's failure could no more pass the limit; seconds where a lock stands in the way."""
+        async with asyncio.timeout(TURN_SECONDS):
+            while key.hash not in self._taken:
+                counters = await self._store.failures((key,))
+                decision = lockout.check(counters, int(time.time()), self._settings)
+                if decision.verdict is not lockout.Verdict.ALLOWED:
+                    return max(decision.retry_after, 1)
+                counted = counters[key.hash].count if key.hash in counters else 0
+                if self._turns.under_way[key.hash] < max(limit - counted, 1):
+                    self._take(server, key, counted)
+                    break
+                await self._turns.wait()
+        return 0
+
+    def _take(self, server: str, key: lockout.Key, counted: int) -> None:
+        self._turns.under_way[key.hash] += 1
+        self._taken.append(key.hash)
+        if counted:
+            self._with_failures.setdefault(server, []).append(key)

@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from gateway.grants.mapping import Grants, Refused
-from gateway.identity import LOCAL, Account, Grant, Identity
+from gateway.grants.whitelist import domain_of, invited_role
+from gateway.identity import LOCAL, Account, Grant, Identity, fold_name
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 CLEARML_SERVER: Final = "ldap"
 """The server that the ClearML spellings address; its users have the ids an installation without gateway gave them."""
 
+_TYPED: Final = "typed"
 _INVITED: Final = "invited_role"
 
 
@@ -33,35 +35,57 @@ def clearml_user_id(account: Account, company: str) -> str:
 
 
 class Identities:
-    """Saves identities at login and finds them again; grants are always those of the configuration in force."""
+    """Admits people and finds them again; grants are always those of the configuration in force."""
 
     def __init__(self, store: Store, configuration: Configuration, local: LocalUsers) -> None:
         self._store = store
         self._grants = Grants(configuration)
         self._local = local
+        self._invited_only = {
+            server.name
+            for server in configuration.servers
+            if configuration.clearml.registration == "whitelist" and not server.clearml.default_company
+        }
 
-    async def save(self, account: Account, now: int, invited_role: str | None = None) -> Identity:
-        """Store what the directory said just now, and return the identity, durable before it is used.
+    async def admit(self, account: Account, typed: str, now: int) -> Identity:
+        """Store what the directory said just now of whoever logged in as ``typed``, durable on return.
 
-        Raises Refused, before anything is stored, where the configuration lets the person not in.
+        The one way in, for logins and re-checks alike. Raises Refused, before anything is stored, where the
+        configuration or the whitelist lets the person not in.
         """
-        grant = self._grants.grant(account, invited_role)
+        known = await self._store.identity_of(account.server, account.external_id)
+        invited = await self._invitation(account, known) if account.server in self._invited_only else None
+        grant = self._grants.grant(account, invited)
         row = await self._store.identity_save(
             account,
             company=grant.company,
             role=grant.clearml_role,
             backend_id=clearml_user_id(account, grant.company),
-            granted={_INVITED: invited_role} if invited_role else {},
+            granted={_TYPED: typed, _INVITED: invited},
             now=now,
         )
+        if invited is not None:
+            await self._store.whitelist_accept(fold_name(account.email), row.id, now)
         return _identity(row, account, grant)
+
+    async def _invitation(self, account: Account, known: IdentityRow | None) -> str:
+        """The role somebody is invited with. An entry that was accepted belongs to the identity that accepted it."""
+        entries = {}
+        for entry in await self._store.whitelist(account.email):
+            if entry.identity is None or (known is not None and entry.identity == known.id):
+                entries[entry.email] = entry.role
+        role = invited_role(account.email, entries, frozenset(await self._store.domains()))
+        if role is None:
+            shown = domain_of(account.email) or "no usable e-mail address"
+            raise Refused(f"not on the whitelist ({shown}); set default_company to admit everyone")
+        return role
 
     async def save_local_users(self, now: int) -> None:
         """Give every local user a record, as ClearML's fixed users have one before their first login."""
         for account in self._local.accounts():
             row = await self._store.identity_of(LOCAL, account.external_id)
             if row is None or self._of(row) is None or _account(row) != account:
-                await self.save(account, now)
+                await self.admit(account, account.username, now)
 
     async def by_id(self, id: str, issued_at: int) -> Identity | None:  # noqa: A002
         """The identity a token of that issue time (seconds since 1970) proves.
@@ -73,12 +97,15 @@ class Identities:
             return None
         return self._of(row)
 
-    async def by_user_id(self, user_id: str, company: str) -> Identity | None:
-        """The identity with a ClearML user id in a company; the last seen one where a name was given away again."""
+    async def by_user_id(self, user_id: str, company: str | None) -> Identity | None:
+        """The identity with a ClearML user id in a company (None: in any).
+
+        The last seen one where a name was given away again.
+        """
         rows = await self._store.identities(backend_id=user_id)
         for row in sorted(rows, key=lambda row: row.checked_at, reverse=True):
             identity = self._of(row)
-            if identity is not None and identity.grant.company == company:
+            if identity is not None and company in (None, identity.grant.company):
                 return identity
         return None
 
@@ -93,6 +120,12 @@ class Identities:
             return _identity(row, account, self._grants.grant(account, invited if isinstance(invited, str) else None))
         except Refused:
             return None
+
+
+def typed_name(row: IdentityRow) -> str:
+    """The name under which the login found the person."""
+    typed = row.granted.get(_TYPED)
+    return typed if isinstance(typed, str) else row.username
 
 
 def _account(row: IdentityRow) -> Account:

@@ -14,8 +14,17 @@ LOCAL: Final = "local"
 def fold_name(name: str) -> str:
     """The one form in which user names, e-mail addresses and group names are compared.
 
-    Follows what directories do for ``caseIgnoreMatch`` (RFC 4518): compatibility normalisation, case folding and
-    insignificant blanks, so that ``Ada``, ``ada `` and ``ＡＤＡ`` share one lockout counter.
+    Lower case and insignificant blanks only: directories keep ``strasse`` and ``straße`` apart, so one must never be
+    taken for the other.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).lower().split())
+
+
+def fold_for_lockout(name: str) -> str:
+    """A coarser form, under which guesses are counted.
+
+    What RFC 4518 has directories prepare names by: compatibility normalisation and full case folding, so that ``ada``
+    and ``ＡＤＡ`` share one counter. That ``strasse`` and ``straße`` do too costs a guesser, not a person.
     """
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
@@ -80,6 +89,8 @@ class Identity:
     grant: Grant
     created_at: int
     """Seconds since 1970."""
+    actor: str = ""
+    """Id of the identity that acts for this one by impersonation; empty for people themselves."""
 
     @property
     def label(self) -> str:

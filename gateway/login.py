@@ -11,15 +11,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gateway.access.client_address import Address
-from gateway.credentials import LoginCache, Services
-from gateway.directory.realm import Outcome, Realm, conclude
+from gateway.access.client_address import Address, is_trusted
+from gateway.credentials import LoginCache, Remembered, Services
+from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
 from gateway.grants.mapping import Refused
-from gateway.grants.whitelist import domain_of, invited_role
-from gateway.identity import Account, Identity, fold_name
+from gateway.identity import Account, Identity
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
+from gateway.telemetry.audit import Outcome as AuditOutcome
 from gateway.tokens.issuer import service_identities
 from gateway.tokens.opaque import is_access_key
 
@@ -35,6 +35,9 @@ RETRY_SECONDS: Final = 10
 
 MAX_NAME: Final = 1024
 """Characters of a user name; directories stop well before."""
+
+MAX_SHOWN: Final = 256
+"""Characters of a typed name in an audit event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +106,23 @@ def unusable(attempt: Attempt) -> str:
 class Login:
     """Checks passwords under one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, realm: Realm, store: Store, identities: Identities, audit: Audit) -> None:
+    def __init__(
+        self, snapshot: Snapshot, realm: Realm, store: Store, identities: Identities, audit: Audit, turns: Turns
+    ) -> None:
         configuration = snapshot.configuration
         self._generation = snapshot.generation
         self._settings = configuration.login
         self._lockout = configuration.lockout
+        self._proxies = configuration.trusted_proxies
         self._realm = realm
         self._store = store
         self._identities = identities
         self._audit = audit
+        self._turns = turns
         self._services = Services(configuration.clearml.credentials, service_identities(configuration))
-        self._invited_only = {
-            server.name
-            for server in configuration.servers
-            if configuration.clearml.registration == "whitelist" and not server.clearml.default_company
-        }
         self._cache = LoginCache(configuration.login.cache, configuration.login.cache_size)
-        self._turns = Turns()
-        self._slots = asyncio.Semaphore(configuration.login.concurrency)
+        # A directory that hangs must not keep local users waiting.
+        self._slots = {where: asyncio.Semaphore(configuration.login.concurrency) for where in ("local", "servers")}
         self._waiting = 0
 
     async def check(self, attempt: Attempt) -> LoginResult:
@@ -131,6 +133,11 @@ class Login:
         except StoreError as error:
             log.error("a login could not be decided: %s", error)
             result = Unavailable("the store cannot be used")
+        except TimeoutError:
+            result = Unavailable("too many attempts on one account or from one address wait for each other")
+        except Exception as error:
+            log.exception("a login failed in an unforeseen way")
+            result = Failed(f"unforeseen {type(error).__name__}")
         self._record(attempt, result)
         if isinstance(result, Denied):
             await asyncio.sleep(self._settings.floor - (time.monotonic() - started))
@@ -139,16 +146,15 @@ class Login:
     async def _decide(self, attempt: Attempt) -> LoginResult:
         if reason := unusable(attempt):
             return Denied(reason)
-        async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, attempt.client) as gate:
-            if (seconds := await gate.throttled_seconds()) is not None:
+        # Everybody behind a proxy that names no client would share its limit.
+        client = None if attempt.client and is_trusted(attempt.client, self._proxies) else attempt.client
+        async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client) as gate:
+            if seconds := await gate.throttled_seconds():
                 return Throttled(seconds)
             if self._services.owns(attempt.username) or is_access_key(attempt.username) or attempt.keys_only:
                 return await self._check_key(attempt, gate)
-            known = self._cache.get(attempt.username, attempt.password)
-            if known is not None and await gate.admits_name(known.account.server):
-                identity = await self._identities.by_id(known.id, int(time.time()))
-                if identity is not None:
-                    return identity
+            if (identity := await self._remembered(attempt, gate)) is not None:
+                return identity
             if self._waiting >= self._settings.queue:
                 return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
             return await self._in_turn(attempt, gate)
@@ -161,16 +167,26 @@ class Login:
             return Denied("no key with this secret")
         return service
 
+    async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
+        """The identity of a login that succeeded moments ago; a lock beats it."""
+        known = self._cache.get(attempt.username, attempt.password)
+        if known is None or not await gate.admits_name(known.server):
+            return None
+        if not await gate.admits_entry(known.server, known.entry):
+            return None
+        return await self._identities.by_id(known.identity_id, int(time.time()))
+
     async def _in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
+        slots = self._slots["local" if self._realm.knows_locally(attempt.username) else "servers"]
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            await slots.acquire()
         finally:
             self._waiting -= 1
         try:
             return await self._ask_realm(attempt, gate)
         finally:
-            self._slots.release()
+            slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate)
@@ -178,59 +194,40 @@ class Login:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)
         final = conclude(verdicts)
-        match final.outcome:
-            case Outcome.OK if final.account is not None:
-                return await self._admit(attempt, final.account, gate)
-            case Outcome.UNREACHABLE:
-                return Unavailable(final.reason, final.server)
-            case Outcome.ERROR:
-                return Failed(final.reason, final.server)
-            case _:
-                await gate.count(verdicts)
-                return Denied(final.reason, final.server)
+        if final.outcome is Outcome.OK and final.account is not None:
+            return await self._admit(attempt, final, final.account, gate)
+        if final.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
+            # A wrong password is one, whatever another server did; an unknown name may be that server's.
+            await gate.count([verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID])
+            kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
+            return kind(final.reason, final.server)
+        await gate.count(verdicts)
+        return Denied(final.reason, final.server)
 
-    async def _admit(self, attempt: Attempt, account: Account, gate: AttemptGate) -> LoginResult:
+    async def _admit(self, attempt: Attempt, verdict: Verdict, account: Account, gate: AttemptGate) -> LoginResult:
         """The password was right; the configuration still has its say, and the store its record."""
-        now = int(time.time())
-        role = None
         try:
-            if account.server in self._invited_only:
-                role = await self._invitation(account)
-            identity = await self._identities.save(account, now, role)
+            identity = await self._identities.admit(account, attempt.username, int(time.time()))
         except Refused as refusal:
             return Denied(str(refusal), account.server)
-        if role is not None:
-            await self._store.whitelist_accept(fold_name(account.email), identity.id, now)
         await gate.clear(account.server)
-        self._cache.put(attempt.username, attempt.password, identity)
+        self._cache.put(attempt.username, attempt.password, Remembered(identity.id, account.server, verdict.entry))
         return identity
 
-    async def _invitation(self, account: Account) -> str:
-        entries = {entry.email: entry.role for entry in await self._store.whitelist(account.email)}
-        role = invited_role(account.email, entries, frozenset(await self._store.domains()))
-        if role is None:
-            shown = domain_of(account.email) or "no usable e-mail address"
-            raise Refused(f"not on the whitelist ({shown}); set default_company to admit everyone")
-        return role
-
     def _record(self, attempt: Attempt, result: LoginResult) -> None:
-        if isinstance(result, Identity):
-            outcome, reason, server, user = "success", "", result.account.server, result.account.username
-        else:
-            outcome = "failure" if isinstance(result, Denied | Throttled) else "error"
-            reason = "too many failures from this address" if isinstance(result, Throttled) else result.reason
-            server, user = getattr(result, "server", ""), attempt.username[:256]
-        self._audit.write(
-            new_event(
-                time.time(),
-                "login",
-                outcome,  # type: ignore[arg-type]
-                generation=self._generation,
-                reason=reason,
-                dialect=attempt.dialect,
-                server=server,
-                user=user,
-                client=str(attempt.client or ""),
-                target=attempt.target,
-            )
-        )
+        server, user, reason = "", attempt.username[:MAX_SHOWN], ""
+        outcome: AuditOutcome = "error"
+        match result:
+            case Identity(account=account):
+                outcome, server, user = "success", account.server, account.username
+            case Throttled():
+                outcome, reason = "failure", "too many failures from this address"
+            case Denied(reason=reason, server=server):
+                outcome = "failure"
+            case Unavailable(reason=reason, server=server) | Failed(reason=reason, server=server):
+                pass
+        event = new_event(
+            time.time(), "login", outcome, generation=self._generation, reason=reason, dialect=attempt.dialect,
+            server=server, user=user, client=str(attempt.client or ""), target=attempt.target,
+        )  # fmt: skip
+        self._audit.write(event)

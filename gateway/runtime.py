@@ -16,6 +16,7 @@ from gateway.directory.pool import Endpoint, Pool
 from gateway.directory.realm import Realm
 from gateway.directory.recheck import Recheck
 from gateway.directory.tls import tls_context
+from gateway.gate import Turns
 from gateway.identities import Identities
 from gateway.login import Login
 from gateway.store.sealing import Sealer, load_master_key
@@ -78,6 +79,7 @@ class Runtime:
         self.draining = False
         self._audit = audit
         self._current: Live | None = None
+        self._turns = Turns()
         self._draining_away: set[asyncio.Task[None]] = set()
         self._pruner: asyncio.Task[None] | None = None
 
@@ -154,7 +156,7 @@ class Runtime:
             store=self.store,
             audit=self._audit,
             identities=identities,
-            login=Login(snapshot, realm, self.store, identities, self._audit),
+            login=Login(snapshot, realm, self.store, identities, self._audit, self._turns),
             issuer=Issuer(keys.clearml_secrets(now), self.store, identities, configuration),
             recheck=Recheck(servers, self.store, identities, configuration.session),
             local=local,

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.escape import DnError, normalise_dn
+from gateway.directory.escape import comparable_dn
 from gateway.identity import Account, Group
 
 if TYPE_CHECKING:
@@ -86,10 +86,7 @@ def external_id(entry: Entry) -> str:
     for attribute in _UNIQUE_IDS:
         if found := entry.attributes.get(attribute):
             return _READERS.get(attribute, _text)(found[0])
-    try:
-        return normalise_dn(entry.dn)
-    except DnError:
-        return entry.dn
+    return comparable_dn(entry.dn)
 
 
 def _text(value: bytes) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from gateway.directory.account import AccountReader, external_id
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
-from gateway.directory.escape import DnError, normalise_dn
+from gateway.directory.escape import DnError, comparable_dn
 from gateway.directory.filters import compile_filter
 from gateway.directory.groups import GroupSearch, groups_of_values
 from gateway.directory.messages import Dereference, Entry, Result, Scope, SearchRequest
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 PEOPLE_AT_MOST: Final = 20
 """Entries asked for in a search for one person; more than one is ambiguous already."""
 
 _SUCCESS: Final = 0
 _SIZE_LIMIT_EXCEEDED: Final = 4
-_NO_SUCH_OBJECT: Final = 32
 _WRONG_PASSWORD: Final = frozenset({
     49,  # invalidCredentials
     19,  # constraintViolation: how some servers say that an account is locked
@@ -79,10 +80,10 @@ class DirectoryServer:
         self._reader = AccountReader(server)
         self._groups = GroupSearch(server) if server.group_search_filter else None
         self._template = DnTemplate(server.bind_dn) if self._mode == "single" else None
-        self._filter = compile_filter(server.search_filter)
+        compiled = compile_filter(server.search_filter)
         dereference = Dereference[server.dereference_aliases.upper()]
         self._people = tuple(
-            SearchRequest(base, self._filter, self._reader.requested, scope=Scope.SUBTREE, dereference=dereference,
+            SearchRequest(base, compiled, self._reader.requested, scope=Scope.SUBTREE, dereference=dereference,
                           size_limit=PEOPLE_AT_MOST)
             for base in self._bases
         )  # fmt: skip
@@ -92,7 +93,7 @@ class DirectoryServer:
         try:
             async with asyncio.timeout(self._timeout):
                 if self._template is not None:
-                    return await self._single_bind(self._template, username, password, gate)
+                    return await self._single_bind(self._template, username, password)
                 return await self._search_then_bind(username, password, gate)
         except TimeoutError:
             return self._verdict(Outcome.UNREACHABLE, f"no answer within login_timeout ({self._timeout:g} s)")
@@ -110,33 +111,38 @@ class DirectoryServer:
         """Whether people can be looked up without their password."""
         return self._template is None
 
-    async def find_again(self, dn: str, names: Iterable[str]) -> Entry | None:
-        """The entry at ``dn``, if ``search_filter`` still finds it by one of the names; None where it does not.
+    async def find_again(self, known_id: str, names: Iterable[str]) -> Entry | None:
+        """The entry with that unique id, where a login with one of the names would still find it; None elsewhere.
 
         Raises DirectoryError and SearchFailed.
         """
-        for name in filter(None, names):
-            request = SearchRequest(dn, self._filter, self._reader.requested, scope=Scope.BASE)
-            entries, result = await self.pool.search(request, name)
-            if result.code not in (_SUCCESS, _NO_SUCH_OBJECT):
-                raise refused_search(request, result)
-            if entries:
-                return entries[0]
+        for name in dict.fromkeys(filter(None, names)):
+            try:
+                entry = await self._find(self.pool, name)
+            except Ambiguous:
+                continue
+            if entry is not None and external_id(entry) == known_id:
+                return entry
         return None
 
     async def read(self, searcher: Searcher, entry: Entry, typed: str) -> Account:
         """The account of an entry, groups included. Raises DirectoryError and SearchFailed."""
         if self._groups is None:
-            groups = groups_of_values(self._reader.member_of(entry), self._group_bases)
+            values = self._at_most_max_groups(self._reader.member_of(entry), entry)
+            groups = groups_of_values(values, self._group_bases)
         else:
             value = self._reader.group_search_value(entry, typed)
             answers = await _ask_all(searcher, self._groups.requests, value) if value else []
             found = {group_entry.dn: group_entry for answer in answers for group_entry in answer}
-            groups = tuple(self._groups.group(group_entry) for group_entry in found.values())
-        if len(groups) > self._max_groups:
-            log.warning("server %s: %s is in %d groups, only max_groups (%d) are used", self.name, entry.dn,
-                        len(groups), self._max_groups)  # fmt: skip
-        return self._reader.account(entry, typed, groups[: self._max_groups])
+            entries = self._at_most_max_groups(tuple(found.values()), entry)
+            groups = tuple(self._groups.group(group_entry) for group_entry in entries)
+        return self._reader.account(entry, typed, groups)
+
+    def _at_most_max_groups(self, found: tuple[_T, ...], entry: Entry) -> tuple[_T, ...]:
+        if len(found) > self._max_groups:
+            told = (self.name, entry.dn, len(found), self._max_groups)
+            log.warning("server %s: %s is in %d groups, only max_groups (%d) are used", *told)
+        return found[: self._max_groups]
 
     async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
         try:
@@ -155,32 +161,32 @@ class DirectoryServer:
         account = await self.read(self.pool, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
-    async def _single_bind(self, template: DnTemplate, username: str, password: str, gate: Gate) -> Verdict:
+    async def _single_bind(self, template: DnTemplate, username: str, password: str) -> Verdict:
+        """The typed name alone is counted by the lockout: it is the entry's name, or of no entry at all."""
         try:
             bind_dn = template.dn(username)
         except DnError as error:
             return self._verdict(Outcome.INVALID, str(error))
-        key = _normalised(bind_dn)
-        if not await gate.admits_entry(self.name, key):
-            return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
         async with self.pool.bound_as(bind_dn, password) as session:
-            if refused := self._refused(session.result, key):
+            if refused := self._refused(session.result):
                 return refused
             try:
                 entry = await self._find(session, username)
             except Ambiguous as error:
-                return self._verdict(Outcome.INVALID, str(error), key)
+                return self._verdict(Outcome.INVALID, str(error))
             if entry is None:
-                return self._verdict(Outcome.INVALID, "bound, but search_filter finds no entry", key)
+                return self._verdict(Outcome.INVALID, "bound, but search_filter finds no entry")
+            if template.is_dn and comparable_dn(entry.dn) != comparable_dn(bind_dn):
+                return self._verdict(Outcome.INVALID, f"bound as {bind_dn}, but search_filter finds {entry.dn}")
             account = await self.read(session, entry, username)
-        return Verdict(self.name, Outcome.OK, account=account, entry=key)
+        return Verdict(self.name, Outcome.OK, account=account, entry=external_id(entry))
 
     async def _find(self, searcher: Searcher, username: str) -> Entry | None:
         """All bases are asked at once, so that the number of round trips does not tell where an entry is."""
         answers = await _ask_all(searcher, self._people, username)
         for request, entries in zip(self._people, answers, strict=True):
             if len(entries) > 1 and not self._take_first:
-                different = {_normalised(entry.dn) for entry in entries}
+                different = {comparable_dn(entry.dn) for entry in entries}
                 if len(different) > 1:
                     raise Ambiguous(f"{len(different)} entries below {request.base} match; one was expected")
             if entries:
@@ -190,7 +196,7 @@ class DirectoryServer:
     async def _bind_as_nobody(self) -> None:
         await self.pool.bind(f"cn=nobody-has-this-name,{self._bases[0]}", "x")
 
-    def _refused(self, result: Result, key: str) -> Verdict | None:
+    def _refused(self, result: Result, key: str = "") -> Verdict | None:
         """What a bind's result means; None for success. Texts of the server go to the operator alone."""
         if result.code == _SUCCESS:
             return None
@@ -211,27 +217,13 @@ async def _ask_all(searcher: Searcher, requests: Sequence[SearchRequest], value:
     """The answers to all requests, which go out together; a single one needs no task of its own."""
     if len(requests) == 1:
         return [await _entries(searcher, requests[0], value)]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_entries(searcher, request, value)) for request in requests]
-    return [task.result() for task in tasks]
+    return await asyncio.gather(*(_entries(searcher, request, value) for request in requests))
 
 
 async def _entries(searcher: Searcher, request: SearchRequest, value: str) -> list[Entry]:
     entries, result = await searcher.search(request, value)
     if result.code in (_SUCCESS, _SIZE_LIMIT_EXCEEDED):
         return entries
-    raise refused_search(request, result)
-
-
-def refused_search(request: SearchRequest, result: Result) -> SearchFailed:
-    """The error for a search that the directory refused."""
     detail = f" ({result.message})" if result.message else ""
     text = f"search below {request.base!r} refused: result {result.code}{detail}"
-    return SearchFailed(text, passing=result.code in _PASSING)
-
-
-def _normalised(dn: str) -> str:
-    try:
-        return normalise_dn(dn)
-    except DnError:
-        return dn
+    raise SearchFailed(text, passing=result.code in _PASSING)

@@ -111,6 +111,14 @@ def normalise_dn(dn: str) -> str:
     return ",".join("+".join(sorted(_normalise_pair(*pair) for pair in rdn)) for rdn in parse_dn(dn))
 
 
+def comparable_dn(dn: str) -> str:
+    """The normalised DN, or the text itself where it is none: for comparing what a directory answered."""
+    try:
+        return normalise_dn(dn)
+    except DnError:
+        return dn
+
+
 def _normalise_pair(kind: str, value: str) -> str:
     return f"{kind.lower()}={_DN_SPECIAL.sub(_escape_special, fold_name(value))}"
 

@@ -25,7 +25,7 @@ _BCRYPT_LIMIT: Final = 72
 """Bytes of a password that bcrypt looks at; newer libraries refuse longer ones, older ones cut them."""
 
 _NOBODY: Final = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$0uK0VmkDjvBaLSLOJxpTDNZSiKIsKMTz6SWuIFlKLvA"
-"""Checked for unknown names where no server follows, so that they take as long as known ones."""
+"""What an unknown name is checked against where no local user has a slow hash."""
 
 
 def hash_password(password: str) -> str:
@@ -56,6 +56,9 @@ class LocalUsers:
 
     def __init__(self, users: Iterable[User], hash_threads: int) -> None:
         self._users = {fold_name(user.username): user for user in users}
+        slow = (user.password_hash.reveal() for user in self._users.values())
+        self._nobody = next((given for given in slow if given and not given.startswith(PLAIN_FORM)), _NOBODY)
+        """Checked for unknown names where no server follows, so that they take as long as known ones."""
         self._threads = ThreadPoolExecutor(hash_threads, thread_name_prefix="password-hash")
 
     def knows(self, username: str) -> bool:
@@ -86,7 +89,7 @@ class LocalUsers:
         user = self._users.get(fold_name(username))
         if user is not None and not await gate.admits_entry(self.name, fold_name(user.username)):
             return Verdict(self.name, Outcome.LOCKED, "locked after too many failures", entry=fold_name(user.username))
-        password_hash = user.password_hash.reveal() if user else _NOBODY
+        password_hash = user.password_hash.reveal() if user else self._nobody
         loop = asyncio.get_running_loop()
         right = await loop.run_in_executor(self._threads, verify_password, password_hash, password)
         if user is None:

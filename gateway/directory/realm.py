@@ -69,10 +69,14 @@ class Realm:
         self._local = local
         self._servers = tuple(servers)
 
+    def knows_locally(self, username: str) -> bool:
+        """Say whether no server will be asked."""
+        return self._local.knows(username) or not self._servers
+
     async def authenticate(self, username: str, password: str, gate: Gate) -> list[Verdict]:
         """Ask the members in turn until one accepts or fails in an unknown way."""
         members: Sequence[Member] = self._servers
-        if self._local.knows(username) or not members:
+        if self.knows_locally(username):
             members = (self._local,)
         verdicts = []
         for member in members:

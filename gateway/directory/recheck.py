@@ -7,16 +7,16 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gateway.directory.account import external_id
 from gateway.directory.bind import DirectoryServer, SearchFailed
 from gateway.directory.connection import DirectoryError
 from gateway.grants.mapping import Refused
-from gateway.identity import Identity
+from gateway.identities import typed_name
 
 if TYPE_CHECKING:
     from gateway.config.schema import Session
     from gateway.identities import Identities
-    from gateway.store.interface import Store
+    from gateway.identity import Identity
+    from gateway.store.interface import IdentityRow, Store
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class Standing(enum.Enum):
     GONE = "gone"
     UNKNOWN = "unknown"
     """The directory could not be asked, and the last answer is too old."""
+    UNASKED = "unasked"
+    """There is nobody to ask with; what was proved by password counts no longer than it did."""
 
 
 class Recheck:
@@ -42,34 +44,37 @@ class Recheck:
         self._settings = settings
 
     async def standing(self, identity: Identity, now: int) -> Standing:
-        """Look a person up where the login found them; what has changed is stored.
+        """Look a person up as the login did; what has changed is stored.
 
-        Local users and services stand in the configuration itself, and people of a server without a service account
-        can be looked up by nobody: both are good as they are. While the directory cannot be asked, an answer counts
-        for ``session.max_stale``.
+        Local users and services stand in the configuration itself and are good as they are. While the directory
+        cannot be asked, its last answer counts for ``session.max_stale``.
         """
         server = self._servers.get(identity.account.server)
         row = await self._store.identity(identity.id)
-        if server is None or not server.searches_as_service or row is None:
+        if server is None or row is None:
             return Standing.GOOD
+        if not server.searches_as_service:
+            return Standing.UNASKED
         age = now - row.checked_at
         if age < self._settings.refresh_interval:
             return Standing.GOOD
         try:
-            return await self._ask(server, identity, now)
+            return await self._ask(server, row, now)
         except (DirectoryError, SearchFailed) as error:
             log.warning("server %s: %s could not be looked up again: %s", server.name, identity.label, error)
             return Standing.GOOD if age < self._settings.max_stale else Standing.UNKNOWN
 
-    async def _ask(self, server: DirectoryServer, identity: Identity, now: int) -> Standing:
-        known = identity.account
-        entry = await server.find_again(known.dn, (known.username, known.email))
-        if entry is None or external_id(entry) != known.external_id:
-            await self._store.identity_gone(identity.id, now)
+    async def _ask(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
+        typed = typed_name(row)
+        entry = await server.find_again(row.external_id, (typed, row.username, row.email))
+        if entry is None:
+            await self._store.identity_gone(row.id, now)
+            # Should they come back, what they held before stays dead.
+            await self._store.identity_invalidate(row.id, now)
             return Standing.GONE
         try:
-            await self._identities.save(await server.read(server.pool, entry, known.username), now)
+            await self._identities.admit(await server.read(server.pool, entry, typed), typed, now)
         except Refused as refusal:
-            log.info("server %s: %s is refused a new token: %s", server.name, identity.label, refusal)
+            log.info("server %s: %s is refused a new token: %s", server.name, row.username, refusal)
             return Standing.GONE
         return Standing.GOOD

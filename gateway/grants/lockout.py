@@ -24,7 +24,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final, Protocol
 
-from gateway.identity import fold_name
+from gateway.identity import fold_for_lockout
 
 _SHOWN_LENGTH: Final = 200
 
@@ -99,7 +99,7 @@ ALLOWED: Final = LockoutDecision(Verdict.ALLOWED)
 
 def name_key(server: str, typed_name: str) -> Key:
     """Key of a name as it was typed on one server."""
-    return _key(Kind.NAME, f"{server}/{fold_name(typed_name)}")
+    return _key(Kind.NAME, f"{server}/{fold_for_lockout(typed_name)}")
 
 
 def address_key(address: IPv4Address | IPv6Address) -> Key:

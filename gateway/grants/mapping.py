@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.escape import DnError, normalise_dn
+from gateway.directory.escape import comparable_dn
 from gateway.identity import LOCAL, Account, Grant, Group, fold_name
 
 if TYPE_CHECKING:
@@ -123,12 +123,7 @@ class Mappings:
 
     def _key(self, value: str) -> str:
         """Whole strings, ASCII case ignored; with ``group_comparison = "dn"`` the normalised DN where it is one."""
-        if self._by_dn:
-            try:
-                return normalise_dn(value)
-            except DnError:
-                pass
-        return value.translate(_ASCII_LOWER)
+        return comparable_dn(value) if self._by_dn else value.translate(_ASCII_LOWER)
 
 
 def has_effect(mapping: GroupMapping) -> bool:
@@ -180,7 +175,7 @@ class Administrators:
                 continue
             self._groups.add((server, fold_name(own_name)))
             if "=" in own_name:
-                self._group_dns.add(_normalised(own_name))
+                self._group_dns.add(comparable_dn(own_name))
 
     def hold(self, account: Account) -> bool:
         """Say whether the account is one of them, by itself or by a group."""
@@ -194,7 +189,7 @@ class Administrators:
         name = fold_name(group.name)
         if name and (("", name) in self._groups or (server, name) in self._groups):
             return True
-        return bool(self._group_dns and group.dn) and _normalised(group.dn) in self._group_dns
+        return bool(self._group_dns and group.dn) and comparable_dn(group.dn) in self._group_dns
 
 
 def _split_server(name: str, servers: Sequence[str]) -> tuple[str, str]:
@@ -202,10 +197,3 @@ def _split_server(name: str, servers: Sequence[str]) -> tuple[str, str]:
     fitting = [server for server in servers if name.lower().startswith(server.lower() + "/")]
     server = max(fitting, key=len, default="")
     return server, name[len(server) + 1 :] if server else name
-
-
-def _normalised(dn: str) -> str:
-    try:
-        return normalise_dn(dn)
-    except DnError:
-        return dn

@@ -45,7 +45,8 @@ class Application:
         """Ready until the daemon drains; a directory that is down does not make the daemon useless."""
         if self._runtime.draining:
             return 503, {"status": "draining"}
-        return 200, {"status": "ok", "directories": self._runtime.directories()}
+        states = list(self._runtime.directories().values())
+        return 200, {"status": "ok", "directories": {state: states.count(state) for state in ("up", "down")}}
 
 
 def _json(status: int, data: dict[str, Any]) -> web.Response:

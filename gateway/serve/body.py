@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any, Final
 
 from aiohttp import web
@@ -53,7 +54,7 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
 def parse_json(body: bytes, *, max_depth: int, max_items: int) -> Any:
     """Parse JSON text within limits. Raises UnusableJson."""
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise UnusableJson("malformed JSON") from None
     level: list[Any] = [value]
@@ -66,6 +67,13 @@ def parse_json(body: bytes, *, max_depth: int, max_items: int) -> Any:
             raise UnusableJson(f"JSON beyond {max_depth} levels or {max_items} items")
         level = [child for child in children if isinstance(child, dict | list)]
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise UnusableJson("a number beyond all bounds")
+    return number
 
 
 def _no_constant(name: str) -> None:

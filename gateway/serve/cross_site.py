@@ -22,6 +22,13 @@ def may_change_state(method: str, headers: Mapping[str, str], own_origins: Colle
     return headers.get("Origin", "") in own_origins
 
 
+def comes_from_elsewhere(headers: Mapping[str, str], own_origins: Collection[str]) -> bool:
+    """Say whether a browser tells that another site made it send the request; programs tell nothing."""
+    if headers.get("Sec-Fetch-Site", "") in ("cross-site", "same-site"):
+        return True
+    return headers.get("Origin", "") not in ("", *own_origins)
+
+
 def cors_headers(method: str, headers: Mapping[str, str], origins: Collection[str]) -> dict[str, str]:
     """Headers that let the pages of ``origins`` read our answers, with credentials; nothing for other origins."""
     origin = headers.get("Origin", "")

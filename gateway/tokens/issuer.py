@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.identity import Account, Grant, Identity
@@ -52,7 +52,7 @@ class Issuer:
         self._store = store
         self._identities = identities
         self._clearml = configuration.clearml
-        self._services = service_identities(configuration)
+        self._services = {service.id: service for service in service_identities(configuration).values()}
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._cache_size = configuration.tokens.cache_size
 
@@ -81,6 +81,8 @@ class Issuer:
             "iss": ISSUER,
             "sub": identity.id,
         }
+        if identity.actor:
+            claims["act"] = {"sub": identity.actor}
         return Issued(jwt.encode(claims, self._secrets[0]), lifetime_seconds)
 
     async def identity_of(self, token: str, now: int) -> Identity:
@@ -101,6 +103,11 @@ class Issuer:
         self._remember(key, _Verified(identity, claims, version))
         return identity
 
+    def expires_at(self, token: str) -> int:
+        """When a token ends that ``identity_of`` has just accepted; seconds since 1970."""
+        expires_at: int = self._cache[digest(token)].claims["exp"]
+        return expires_at
+
     async def revoke(self, token: str, now: int) -> Identity:
         """End the session of a token. Raises as ``identity_of`` does; durable on return."""
         identity = await self.identity_of(token, now)
@@ -113,6 +120,8 @@ class Issuer:
         for name, kind in (("exp", int), ("iat", int), ("session_id", str), ("sub", str)):
             if not isinstance(claims.get(name), kind):
                 raise jwt.InvalidToken(f'Token is missing the "{name}" claim')
+        if "act" in claims and not (isinstance(claims["act"], dict) and isinstance(claims["act"].get("sub"), str)):
+            raise jwt.InvalidToken('Invalid "act" claim')
         return claims
 
     def _verify(self, token: str, now: int) -> dict[str, Any]:
@@ -129,10 +138,19 @@ class Issuer:
     async def _owner(self, claims: Mapping[str, Any]) -> Identity | None:
         if await self._store.session_revoked(claims["session_id"]):
             return None
-        subject: str = claims["sub"]
+        identity = await self._identity(claims["sub"], claims["iat"])
+        if identity is None or "act" not in claims:
+            return identity
+        # A token made by impersonation lives no longer than whoever made it, and never administrates the gateway.
+        actor = await self._identity(claims["act"]["sub"], claims["iat"])
+        if actor is None:
+            return None
+        return replace(identity, actor=actor.id, grant=replace(identity.grant, admin=False))
+
+    async def _identity(self, subject: str, issued_at: int) -> Identity | None:
         if subject.startswith(_SERVICE):
-            return self._services.get(subject.removeprefix(_SERVICE))
-        return await self._identities.by_id(subject, claims["iat"])
+            return self._services.get(subject)
+        return await self._identities.by_id(subject, issued_at)
 
     def _remember(self, key: bytes, verified: _Verified) -> None:
         self._cache[key] = verified
@@ -142,11 +160,14 @@ class Issuer:
 
 
 def service_identities(configuration: Configuration) -> dict[str, Identity]:
-    """The services of ``clearml.credentials`` by name; they are no people and have no stored row."""
+    """The services of ``clearml.credentials`` by name; they are no people and have no stored row.
+
+    The id changes with the secret, so that a new one ends the tokens that the old one gave.
+    """
     clearml = configuration.clearml
     return {
         name: Identity(
-            id=f"{_SERVICE}{name}",
+            id=f"{_SERVICE}{name}:{digest(service.user_key + service.user_secret.reveal()).hex()[:16]}",
             user_id=f"__{name}__",
             account=Account(server="", external_id=name, username=name, name=name),
             grant=Grant(company=clearml.company, company_name=clearml.company_name, clearml_role=service.role),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gateway.serve.clearml.errors import ApiError
@@ -57,10 +59,31 @@ REFUSED = [
     (b'{"a":' * 65 + b"1" + b"}" * 65, JSON, 0),
     (b'{"a":[' + b"1," * 1000 + b"1]}", JSON, 0),
     (b'{"a":NaN}', JSON, 0),
+    (b'{"a":1e999}', JSON, 0),
     (b'{"a":' + b"1" * 5000 + b"}", JSON, 0),
     (b"\xff\xfe{", JSON, 0),
+    (b'--xx\r\nContent-Disposition: form-data; name="a"\r\n\r\n5\r\n' * 1001, MULTIPART, 0),
+    (b"x", "multipart/form-data", 0),
     (b"&".join(b"a=1" for _ in range(1001)), FORM, 0),
 ]
+
+
+PART = b'--xx\r\nContent-Disposition: form-data; name="a"'
+# Bodies that took the standard library's mail reader seconds or a recursion error.
+FORMS = [
+    b'--xx\r\nContent-Disposition: form-data; name="' + b'"' * 60_000 + b"\r\n\r\nx\r\n--xx--",
+    PART + b"; a=b" * 20_000 + b"\r\n\r\nx\r\n--xx--",
+    b"--xx\r\nContent-Disposition: " + b"(" * 5000 + b"\r\n\r\nx\r\n--xx--",
+    b"--xx\r\nContent-Type: multipart/mixed; boundary=xx\r\n\r\n" * 900,
+    b"--xx\r\n\r\nx\r\n" * 900,
+]
+
+
+@pytest.mark.parametrize("body", FORMS)
+def test_forms_are_read_in_no_time(body: bytes) -> None:
+    started = time.process_time()
+    parameters("", body, MULTIPART, max_depth=64, max_items=1000)
+    assert time.process_time() - started < 5, "a deadline, not a measurement: one of them took eight seconds"
 
 
 @pytest.mark.parametrize(("body", "content_type", "subcode"), REFUSED)

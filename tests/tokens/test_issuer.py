@@ -44,7 +44,7 @@ class Room:
         self.issuer = Issuer(secrets, self.store, self.identities, settings)
 
     async def token(self, account: Account = ADA) -> tuple[Identity, str]:
-        identity = await self.identities.save(account, NOW)
+        identity = await self.identities.admit(account, account.username, NOW)
         return identity, self.issuer.issue(identity, 60, NOW).text
 
     async def close(self) -> None:
@@ -118,7 +118,7 @@ async def test_grants_are_those_in_force(room: Room) -> None:
     assert not (await room.issuer.identity_of(token, NOW)).grant.admin
     room.configure(admins=("group:ops",))
     assert (await room.issuer.identity_of(token, NOW)).grant.admin
-    await room.identities.save(replace(ADA, groups=()), NOW)
+    await room.identities.admit(replace(ADA, groups=()), "ada", NOW)
     assert not (await room.issuer.identity_of(token, NOW)).grant.admin
 
 
@@ -132,7 +132,7 @@ async def test_a_removed_server_takes_its_people_along(room: Room) -> None:
 async def test_a_rehired_name_is_another_person(room: Room) -> None:
     """DECISIONS 1: the entry counts, not the name; ClearML's user id, made of the name, finds the newer one."""
     first, token = await room.token()
-    second = await room.identities.save(replace(ADA, external_id="uuid-2", name="Another Ada"), NOW + 5)
+    second = await room.identities.admit(replace(ADA, external_id="uuid-2", name="Another Ada"), "ada", NOW + 5)
     assert first.id != second.id
     assert (await room.issuer.identity_of(token, NOW)).account.name == "Ada L"
     found = await room.identities.by_user_id(second.user_id, second.grant.company)

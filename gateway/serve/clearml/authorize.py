@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from gateway.identity import Identity
 from gateway.login import Attempt, Denied, Failed, Throttled, Unavailable
 from gateway.serve.clearml import errors
+from gateway.serve.clearml.endpoint import DIALECT
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from gateway.access.client_address import Address
     from gateway.runtime import Live
 
-DIALECT: Final = "clearml"
 _IMPERSONATORS: Final = ("system", "root", "admin")
 
 
@@ -35,11 +35,20 @@ class Credentials:
 class Caller:
     """An authenticated caller."""
 
+    own: Identity
+    """Who presented the credentials."""
     identity: Identity
-    """Whom the call is for, impersonation included."""
+    """Whom the call is for, in the role that counts."""
+    subject: Identity
+    """Whom a new token would be for, in the own role."""
     token: str = ""
     """The presented token; empty after a login by password or key."""
     from_cookie: bool = False
+
+    @property
+    def impersonates(self) -> bool:
+        """Whether the caller acts for somebody else."""
+        return self.subject.id != self.own.id
 
 
 def presented(authorization: str, cookie: str) -> Credentials | None:
@@ -81,12 +90,12 @@ async def authenticate(live: Live, given: Credentials, client: Address | None, t
     """Check credentials. Raises ApiError."""
     if given.scheme == "bearer":
         identity = await _by_token(live, given.value, now)
-        return Caller(identity, given.value, given.from_cookie)
+        return Caller(identity, identity, identity, given.value, given.from_cookie)
     username, password = split_basic(given.value)
     keys_only = not live.configuration.clearml.password_login
     match await live.login.check(Attempt(username, password, client, DIALECT, target, keys_only)):
         case Identity() as identity:
-            return Caller(identity)
+            return Caller(identity, identity, identity)
         case Denied():
             raise errors.bad_login()
         case Throttled(retry_after):
@@ -107,24 +116,32 @@ async def _by_token(live: Live, token: str, now: int) -> Identity:
 
 
 async def impersonate(live: Live, caller: Caller, headers: Mapping[str, str]) -> Caller:
-    """Apply Impersonate-As (become that user) and Act-As (for that user, with the own role). Raises ApiError."""
+    """Apply Impersonate-As (become that user) and Act-As (for that user, with the own role). Raises ApiError.
+
+    Role root may do so in any company, system and admin in their own (clearml.md 2). Nobody becomes an administrator of
+    the gateway by it (DECISIONS 8).
+    """
     become, act = (_either(headers, f"{name}-As") for name in ("Impersonate", "Act"))
     if become and act:
         raise errors.both_impersonation_headers()
     user_id = become or act
     if not user_id:
         return caller
-    own = caller.identity.grant
+    own = caller.own.grant
     if own.clearml_role not in _IMPERSONATORS:
         raise errors.impersonation_refused(own.clearml_role)
-    other = await live.identities.by_user_id(user_id, own.company)
+    company = None if own.clearml_role == "root" else own.company
+    other = await live.identities.by_user_id(user_id, company)
     if other is None:
         raise errors.impersonated_unknown(user_id, own.company)
-    if act:
-        other = replace(other, grant=replace(other.grant, clearml_role=own.clearml_role))
-    return replace(caller, identity=other)
+    subject = replace(other, actor=caller.own.id, grant=replace(other.grant, admin=False))
+    if become:
+        return replace(caller, identity=subject, subject=subject)
+    acting = replace(subject, grant=replace(subject.grant, clearml_role=own.clearml_role))
+    return replace(caller, identity=acting, subject=subject)
 
 
 def _either(headers: Mapping[str, str], name: str) -> str:
-    """A header by its new or its old prefix."""
-    return headers.get(f"X-Clearml-{name}", "") or headers.get(f"X-Trains-{name}", "")
+    """A header by its new or its old prefix; octets that are no text become replacement characters."""
+    value = headers.get(f"X-Clearml-{name}", "") or headers.get(f"X-Trains-{name}", "")
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

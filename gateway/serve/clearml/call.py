@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from gateway.serve.clearml.errors import ApiError, invalid_path
 from gateway.telemetry.logs import random_id
 
-_PATH: Final = re.compile(r"/?(?:v(?P<version>\d+\.?\d+)/)?(?P<name>\w+\.\w+)/?", re.ASCII)
+_PATH: Final = re.compile(r"/?(?:v(?P<version>\d{1,9}\.?\d{1,9})/)?(?P<name>\w+\.\w+)/?", re.ASCII)
 _TEXT_SINCE: Final = (2, 1)
 """Versions of the envelope are strings from here on, floats before; an integer would break the SDK's parser."""
 
@@ -72,9 +72,11 @@ def parse_path(path: str, default_version: str) -> Call:
 
     Raises ApiError 400/0, which belongs into the envelope of ``unparsable_call``.
     """
-    match = _PATH.fullmatch(unquote(path))
-    if match is None:
-        raise invalid_path(unquote(path, errors="replace"))
+    segments = [unquote(segment) for segment in path.split("/")]
+    decoded = "/".join(segments)
+    match = _PATH.fullmatch(decoded)
+    if match is None or any("/" in segment for segment in segments):
+        raise invalid_path(decoded)
     return Call(match["name"], match["version"] or default_version)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from gateway.serve.clearml.endpoints import ENDPOINTS
 from gateway.serve.clearml.errors import ApiError
 from gateway.serve.clearml.parameters import parameters
 from gateway.serve.client import client_of
-from gateway.serve.cross_site import cors_headers, may_change_state
+from gateway.serve.cross_site import comes_from_elsewhere, cors_headers, may_change_state
 from gateway.serve.target import RawTarget
 from gateway.store.interface import StoreError
 
@@ -38,7 +39,7 @@ async def answer(live: Live, request: web.BaseRequest, target: RawTarget) -> web
     """Answer one request of the ClearML dialect; ``target.path`` has lost its ``/api``."""
     if request.method == "OPTIONS":
         return _response(live, request, 200, b"")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if any(value.strip().lower() != "identity" for value in request.headers.getall("Content-Encoding", [])):
         return _refuse_encoding(live, request)
     call, result, error = unparsable_call(), Answer(), None
     try:
@@ -75,7 +76,8 @@ async def _perform(live: Live, request: web.BaseRequest, target: RawTarget, call
     limit = http.max_login_body if endpoint.login_body else http.max_body
     try:
         check_announced(request, limit)
-        given, caller = await _authorize(live, request, endpoint, now)
+        client = _client(live, request)
+        given, caller = await _authorize(live, request, endpoint, client, now)
         body = await read_body(request, limit)
     except BodyTooLarge:
         raise errors.too_large() from None
@@ -85,12 +87,22 @@ async def _perform(live: Live, request: web.BaseRequest, target: RawTarget, call
     fields = parameters(
         target.query, body, content_type, max_depth=http.max_json_depth, max_items=http.max_json_items
     )
-    cross_site = not may_change_state(request.method, request.headers, live.configuration.web_origins)
-    return await endpoint.function(Request(live, fields, given, caller, now, cross_site))
+    origins = live.configuration.web_origins
+    call_of_endpoint = Request(
+        live=live,
+        parameters=fields,
+        given=given,
+        checked=caller,
+        now=now,
+        client=str(client or ""),
+        by_own_pages=may_change_state(request.method, request.headers, origins),
+        from_elsewhere=comes_from_elsewhere(request.headers, origins),
+    )
+    return await endpoint.function(call_of_endpoint)
 
 
 async def _authorize(
-    live: Live, request: web.BaseRequest, endpoint: Endpoint, now: int
+    live: Live, request: web.BaseRequest, endpoint: Endpoint, client: Address | None, now: int
 ) -> tuple[Credentials | None, Caller | None]:
     cookie = request.cookies.get(live.configuration.clearml.cookie.name, "")
     if endpoint.open:
@@ -98,7 +110,7 @@ async def _authorize(
     given = presented(request.headers.get("Authorization", ""), cookie)
     if given is None:
         raise errors.missing_credentials()
-    caller = await authenticate(live, given, _client(live, request), endpoint.name, now)
+    caller = await authenticate(live, given, client, endpoint.name, now)
     role = caller.identity.grant.clearml_role
     if endpoint.roles and role not in endpoint.roles:
         raise errors.role_refused(role, endpoint.roles)
@@ -138,14 +150,13 @@ def _refuse_encoding(live: Live, request: web.BaseRequest) -> web.Response:
 
 
 def _set_cookie(live: Live, response: web.Response, token: str, lifetime: int) -> None:
+    """The cookie as the API server writes it, but for its end and for Secure."""
     cookie = live.configuration.clearml.cookie
-    response.set_cookie(
-        cookie.name,
-        token,
-        max_age=lifetime,
-        expires=None if token else "Thu, 01 Jan 1970 00:00:00 GMT",
-        domain=cookie.domain or None,
-        secure=live.configuration.secure_cookies,
-        httponly=True,
-        samesite=cookie.same_site,
-    )
+    ends = formatdate(time.time() + lifetime, usegmt=True) if token else "Thu, 01 Jan 1970 00:00:00 GMT"
+    parts = [f"{cookie.name}={token}", f"Expires={ends}", f"Max-Age={lifetime}"]
+    if cookie.domain:
+        parts.append(f"Domain={cookie.domain}")
+    if live.configuration.secure_cookies:
+        parts.append("Secure")
+    parts += ["HttpOnly", "Path=/", f"SameSite={cookie.same_site}"]
+    response.headers["Set-Cookie"] = "; ".join(parts)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.serve.clearml.errors import ApiError, required_field, validation
+from gateway.telemetry.audit import new_event
 
 if TYPE_CHECKING:
     from gateway.identity import Identity
     from gateway.runtime import Live
     from gateway.serve.clearml.authorize import Caller, Credentials
+
+
+DIALECT: Final = "clearml"
 
 
 @dataclass(slots=True)
@@ -25,8 +30,20 @@ class Request:
     checked: Caller | None
     now: int
     """Seconds since 1970."""
-    cross_site: bool
-    """Whether this may be a request that another site made the browser send."""
+    client: str
+    """Address of the client, for audit events; empty for a unix socket."""
+    by_own_pages: bool
+    """Whether a cookie alone may change state: not by GET, and not from another site."""
+    from_elsewhere: bool
+    """Whether the browser says that another site made it send this."""
+
+    def audit(self, action: str, identity: Identity, target: str, reason: str = "") -> None:
+        """Write the audit event of something that was done."""
+        event = new_event(
+            time.time(), action, "success", generation=self.live.generation, reason=reason, dialect=DIALECT,
+            server=identity.account.server, user=identity.account.username, client=self.client, target=target,
+        )  # fmt: skip
+        self.live.audit.write(event)
 
     @property
     def caller(self) -> Caller:

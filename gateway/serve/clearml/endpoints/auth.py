@@ -14,34 +14,46 @@ from gateway.tokens.jwt import InvalidToken
 
 async def login(request: Request) -> Answer:
     """Give a token for whatever was presented: password, key, or a token to renew."""
+    caller = request.caller
     lifetime = _lifetime(request)
-    if request.caller.token:
-        await _still_good(request)
-    issued = request.live.issuer.issue(request.identity, lifetime, request.now)
-    cookie = (issued.text, lifetime) if request.flag("set_cookie", True) else None
-    return Answer({"token": issued.text}, cookie)
+    if caller.token or caller.impersonates:
+        lifetime = await _still_good(request, lifetime)
+        reason = f"acting for {caller.subject.label}" if caller.impersonates else "renewal"
+        request.audit("token.issue", caller.own, "auth.login", reason)
+    issued = request.live.issuer.issue(caller.subject, lifetime, request.now)
+    wants_cookie = request.flag("set_cookie", True) and (request.by_own_pages or not caller.from_cookie)
+    return Answer({"token": issued.text}, (issued.text, lifetime) if wants_cookie else None)
 
 
-async def _still_good(request: Request) -> None:
-    """A token proves who somebody was when it was made; for a new one the directory is asked whether they still are."""
-    match await request.live.recheck.standing(request.identity, request.now):
-        case Standing.GONE:
-            raise errors.revoked_token()
-        case Standing.UNKNOWN:
-            raise errors.unavailable(RETRY_SECONDS)
+async def _still_good(request: Request, lifetime: int) -> int:
+    """The seconds a new token may live.
+
+    A token proves who somebody was when it was made; for a new one the directory is asked whether they still are. Where
+    it cannot be asked at all, renewal prolongs nothing.
+    """
+    caller, live = request.caller, request.live
+    for identity in {caller.own.id: caller.own, caller.subject.id: caller.subject}.values():
+        match await live.recheck.standing(identity, request.now):
+            case Standing.GONE:
+                raise errors.revoked_token()
+            case Standing.UNKNOWN:
+                raise errors.unavailable(RETRY_SECONDS)
+            case Standing.UNASKED if caller.token:
+                lifetime = min(lifetime, live.issuer.expires_at(caller.token) - request.now)
+    return lifetime
 
 
 def _lifetime(request: Request) -> int:
     """Seconds: ``expiration_sec``, its fraction cut off; null and 0 mean the default."""
     wanted = request.parameters.get("expiration_sec")
     tokens = request.live.configuration.tokens
-    if wanted is None or (not isinstance(wanted, bool) and wanted == 0):
+    if wanted is None:
         return int(tokens.lifetime)
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         raise errors.validation("error for field 'expiration_sec'. expected a number of seconds")
-    if not 1 <= wanted <= tokens.max_lifetime:
-        raise errors.validation(f"error for field 'expiration_sec'. expected 1 to {int(tokens.max_lifetime)} seconds")
-    return int(wanted)
+    if not 0 <= wanted <= tokens.max_lifetime:
+        raise errors.validation(f"error for field 'expiration_sec'. expected up to {int(tokens.max_lifetime)} seconds")
+    return int(wanted) or int(tokens.lifetime)
 
 
 async def validate_token(request: Request) -> Answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.authorize import Credentials
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request
-from gateway.telemetry.audit import new_event
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
 
@@ -37,10 +36,10 @@ async def logout(request: Request) -> Answer:
     """Remove the cookie, and end the session of the presented token where there is a good one."""
     given = request.given
     if given is not None and given.scheme == "bearer":
-        if given.from_cookie and request.cross_site:
+        if given.from_cookie and not request.by_own_pages:
             raise errors.cross_site()
         await _revoke(request, given)
-    return Answer(cookie=("", 0))
+    return Answer(cookie=None if request.from_elsewhere else ("", 0))
 
 
 async def _revoke(request: Request, given: Credentials) -> None:
@@ -48,19 +47,7 @@ async def _revoke(request: Request, given: Credentials) -> None:
         identity = await request.live.issuer.revoke(given.value, request.now)
     except (InvalidToken, Revoked):
         return
-    live = request.live
-    live.audit.write(
-        new_event(
-            request.now,
-            "token.revoke",
-            "success",
-            generation=live.generation,
-            dialect="clearml",
-            server=identity.account.server,
-            user=identity.account.username,
-            target="login.logout",
-        )
-    )
+    request.audit("token.revoke", identity, "login.logout")
 
 
 ENDPOINTS = (
