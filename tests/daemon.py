@@ -71,10 +71,11 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Daemon:
+        before = len(self.log)
         self.launch()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if found := LISTENS.search(self.log):
+            if found := LISTENS.search(self.log, before):
                 if found[1].startswith("http://"):
                     self.port = int(found[1].rpartition(":")[2])
                 return self
@@ -192,8 +193,11 @@ class Daemon:
 
 @contextmanager
 def running(directory: Path, **options: Any) -> Iterator[Daemon]:
+    """A daemon that must also end well, without a traceback anywhere in its life."""
     daemon = Daemon(directory, **options)
     try:
         yield daemon.start()
     finally:
-        daemon.stop()
+        code = daemon.stop()
+    assert code == 0, daemon.log
+    assert "Traceback" not in daemon.log, daemon.log

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.cli import config, serve, users
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``ldap-gateway``; returns the exit code (78: bad configuration, as EX_CONFIG of sysexits.h)."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["serve"]:
+        _expect_signals()
+    # Imported here, because a signal may come while the server's libraries are still being read.
+    from gateway.cli import config, serve, users
+
     parser = argparse.ArgumentParser(
         prog="ldap-gateway", description="One login daemon between your programs and the LDAP you already have."
     )
@@ -18,9 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (serve, config, users):
         command.register(subparsers)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_args(given)
     try:
         code: int = parsed.run(parsed)
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _expect_signals() -> None:
+    """Until the event loop takes over: SIGTERM ends us in order, also as PID 1, where it would be ignored, and a SIGHUP
+    that comes before there is anything to reload is none."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,12 @@ from gateway.telemetry.notify import notify, reloading, watchdog_interval
 log = logging.getLogger("gateway")
 
 SOCKET_MODE: Final = 0o660
+
+_AT_START: Final = (
+    "listen", "state_dir", "store", "uvloop", "audit", "tokens.master_key",
+    "http.keepalive", "http.drain_delay", "http.shutdown",
+)  # fmt: skip
+"""Keys that are applied when the daemon starts, and only then."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,10 +62,21 @@ def run(arguments: argparse.Namespace) -> int:
         return CONFIGURATION_ERROR
     output = Log(configuration.log.level, configuration.log.format)
     try:
-        return _runner_of(configuration)(Daemon(arguments.files, snapshot, audit, output).run())
+        code = _runner_of(configuration)(Daemon(arguments.files, snapshot, audit, output).run())
     finally:
-        audit.close()
-        output.close()
+        written = [audit.close(), output.close()]
+    if not all(written) or not _flushed():
+        # Whoever read our output has stopped; waiting for them at exit would take for ever.
+        os._exit(code)
+    return code
+
+
+def _flushed() -> bool:
+    try:
+        sys.stderr.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _runner_of(configuration: Configuration) -> Callable[[Coroutine[Any, Any, int]], int]:
@@ -77,6 +96,7 @@ class Daemon:
     def __init__(self, files: Sequence[Path], snapshot: Snapshot, audit: Audit, output: Log) -> None:
         self._files = files
         self._snapshot = snapshot
+        self._started_with = snapshot.configuration
         self._audit = audit
         self._output = output
         self._stop = asyncio.Event()
@@ -106,7 +126,7 @@ class Daemon:
             notify(STOPPING=1, STATUS="draining")
             await asyncio.sleep(http.drain_delay)
         except OSError as error:
-            log.error("cannot listen: %s", error)
+            log.error("cannot listen: %s", error.strerror)
             return 1
         finally:
             await runner.cleanup()
@@ -116,11 +136,12 @@ class Daemon:
 
     def _announce(self, runtime: Runtime, addresses: Sequence[str]) -> None:
         log.info("ldap-gateway %s listens on %s", __version__, ", ".join(addresses))
-        if any(user.password_hash == Secret(QUICKSTART_HASH) for user in self._snapshot.configuration.users):
-            log.info("try: curl -s -u ada:lovelace %s/auth.login", addresses[0])
+        published = any(user.password_hash == Secret(QUICKSTART_HASH) for user in self._snapshot.configuration.users)
+        if published and (http := [address for address in addresses if address.startswith("http")]):
+            log.info("try: curl -s -u ada:lovelace %s/auth.login", http[0])
         for name, state in runtime.directories().items():
             if state == "down":
-                log.warning("server %s cannot be reached; logins against it answer 503 until it can", name)
+                log.warning("server %s is down; logins against it answer 503 until it is back", name)
         self._audit_configuration("success", "")
         notify(READY=1, STATUS=self._status())
 
@@ -151,11 +172,14 @@ class Daemon:
         try:
             snapshot = await asyncio.to_thread(load, self._files, dict(os.environ), generation=generation)
             await runtime.reload(snapshot)
+            self._audit.reopen()
         except ConfigurationError as error:
             for problem in error.problems:
                 log.error("reload: %s", problem)
         except (StoreError, OSError, ValueError) as error:
             log.error("reload: %s", error)
+        except Exception:
+            log.exception("reload")
         else:
             self._warn_of_restart(snapshot.configuration)
             self._snapshot = snapshot
@@ -163,16 +187,13 @@ class Daemon:
             for problem in snapshot.warnings:
                 log.warning("%s", problem)
             outcome, status = "success", self._status()
-        log.info("%s", status)
+        log.log(logging.INFO if outcome == "success" else logging.ERROR, "%s", status)
         self._audit_configuration(outcome, "" if outcome == "success" else status)
         notify(READY=1, STATUS=status)
 
     def _warn_of_restart(self, new: Configuration) -> None:
-        old = self._snapshot.configuration
-        keys = ("listen", "state_dir", "store", "uvloop", "audit", "http")
-        pending = [key for key in keys if getattr(new, key) != getattr(old, key)]
-        if new.tokens.master_key != old.tokens.master_key:
-            pending.append("tokens.master_key")
+        old = self._started_with
+        pending = [key for key in _AT_START if attrgetter(key)(new) != attrgetter(key)(old)]
         if pending:
             log.warning("changed, but in force only after a restart: %s", ", ".join(pending))
 
@@ -193,39 +214,56 @@ async def listen(runner: web.ServerRunner, configuration: Configuration) -> list
     """Open every listener; returns their addresses. Raises OSError."""
     shown = []
     for address in configuration.listen:
+        site: web.BaseSite
         if isinstance(address, UnixAddress):
-            await UnixSite(runner, address.path).start()
-            shown.append(str(address))
-            continue
-        await web.TCPSite(runner, address.host or None, address.port, reuse_address=True).start()
-        shown.append(f"http://{_bound(runner)}")
+            site = UnixSite(runner, address.path)
+        else:
+            site = web.TCPSite(runner, address.host or None, address.port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no such address"
+            raise OSError(error.errno, f"{address}: {why} (listen)") from error
+        shown.append(str(address) if isinstance(address, UnixAddress) else f"http://{_bound(runner)}")
     return shown
 
 
 class UnixSite(web.UnixSite):
     """A unix socket that proxies of our group may use, removed when we stop.
 
-    One that a killed process left behind is replaced; one that somebody answers on is not.
+    A socket that a killed process left behind is replaced; one that somebody answers on, and a file that is none, are
+    not: the event loop would remove either without asking.
     """
 
     def __init__(self, runner: web.ServerRunner, path: Path) -> None:
         super().__init__(runner, str(path))
         self._file = path
+        self._own: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Open the socket. Raises OSError."""
-        if self._file.is_socket() and not await asyncio.to_thread(_answers, self._file):
-            self._file.unlink()
+        if self._file.exists() and (not self._file.is_socket() or await asyncio.to_thread(_answers, self._file)):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(self._file))
         before = os.umask(0o777 & ~SOCKET_MODE)
         try:
             await super().start()
         finally:
             os.umask(before)
+        self._own = _file_id(self._file)
 
     async def stop(self) -> None:
-        """Close and remove the socket."""
+        """Close the socket, and remove it where it is still ours."""
         await super().stop()
-        self._file.unlink(missing_ok=True)
+        if self._own is not None and _file_id(self._file) == self._own:
+            self._file.unlink()
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _answers(path: Path) -> bool:

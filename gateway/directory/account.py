@@ -17,6 +17,9 @@ UNIQUE_IDS: Final = ("entryUUID", "objectGUID", "nsUniqueId", "ipaUniqueID")
 """Attributes that stay with an entry when it is renamed, and differ when a name is given away again: OpenLDAP,
 Active Directory, 389 Directory Server, FreeIPA."""
 
+MAX_TEXT: Final = 1024
+"""Characters of a name or address; it goes into tokens and headers, whatever a directory holds."""
+
 DN_ATTRIBUTE: Final = "dn"
 """In place of an attribute's name it means the entry's DN."""
 
@@ -45,16 +48,17 @@ class AccountReader:
     def account(self, entry: Entry, typed: str, groups: tuple[Group, ...] = ()) -> Account:
         """Make the account of an entry; ``typed`` is its name where no attribute gives one."""
         name, surname = first_value(entry, self._name), first_value(entry, self._surname)
+        emails = (first_value(entry, attribute) for attribute in self._emails)
         return Account(
             server=self._server,
             external_id=external_id(entry),
-            username=first_value(entry, self._username) or typed,
-            name=f"{name} {surname}".strip(),
-            email=next(filter(None, (first_value(entry, attribute) for attribute in self._emails)), ""),
+            username=(first_value(entry, self._username) or typed)[:MAX_TEXT],
+            name=f"{name} {surname}".strip()[:MAX_TEXT],
+            email=next(filter(None, emails), "")[:MAX_TEXT],
             dn=entry.dn,
             groups=groups,
             attributes={key: values(entry, attribute) for key, attribute in self._extra.items()},
-            user_id=first_value(entry, self._user_id),
+            user_id=first_value(entry, self._user_id)[:MAX_TEXT],
         )
 
     def member_of(self, entry: Entry) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from gateway.directory.connection import DirectoryError, EmptyPassword, Unreacha
 from gateway.directory.escape import DnError, comparable_dn
 from gateway.directory.filters import compile_filter
 from gateway.directory.groups import GroupSearch, groups_of_values
-from gateway.directory.messages import Dereference, Entry, Result, Scope, SearchRequest
+from gateway.directory.messages import Dereference, Entry, Result, Scope, SearchRequest, result_name
 from gateway.directory.realm import Gate, Outcome, Verdict
 from gateway.directory.templates import DnTemplate
 
@@ -46,6 +46,13 @@ _PASSING: Final = frozenset({
     51,  # busy
     52,  # unavailable
 })  # fmt: skip
+
+
+_ADVICE: Final = {
+    4: "; the server's size limit cuts the list of groups short: raise it for the service account",
+    32: "; check search_base_dns and group_search_base_dns",
+    50: "; the service account (bind_dn), or nobody in particular, may not search there",
+}  # fmt: skip
 
 
 class Searcher(Protocol):
@@ -153,6 +160,8 @@ class DirectoryServer:
         if entry is None:
             await self._bind_as_nobody()
             return self._verdict(Outcome.NOT_FOUND, "unknown name")
+        if not entry.dn:
+            return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
@@ -183,7 +192,7 @@ class DirectoryServer:
 
     async def _find(self, searcher: Searcher, username: str) -> Entry | None:
         """All bases are asked at once, so that the number of round trips does not tell where an entry is."""
-        answers = await _ask_all(searcher, self._people, username)
+        answers = await _ask_all(searcher, self._people, username, enough=True)
         for request, entries in zip(self._people, answers, strict=True):
             if len(entries) > 1 and not self._take_first:
                 different = {comparable_dn(entry.dn) for entry in entries}
@@ -200,7 +209,7 @@ class DirectoryServer:
         """What a bind's result means; None for success. Texts of the server go to the operator alone."""
         if result.code == _SUCCESS:
             return None
-        reason = f"bind refused: result {result.code}" + (f" ({result.message})" if result.message else "")
+        reason = f"bind refused: {result_name(result.code)}" + (f" ({result.message})" if result.message else "")
         if result.code in _WRONG_PASSWORD:
             return self._verdict(Outcome.INVALID, reason, key)
         return self._verdict(Outcome.UNREACHABLE if result.code in _PASSING else Outcome.ERROR, reason, key)
@@ -213,17 +222,22 @@ class Ambiguous(Exception):
     """Several people match within one base."""
 
 
-async def _ask_all(searcher: Searcher, requests: Sequence[SearchRequest], value: str) -> list[list[Entry]]:
-    """The answers to all requests, which go out together; a single one needs no task of its own."""
+async def _ask_all(
+    searcher: Searcher, requests: Sequence[SearchRequest], value: str, *, enough: bool = False
+) -> list[list[Entry]]:
+    """The answers to all requests, which go out together; a single one needs no task of its own.
+
+    ``enough`` says that an answer cut short by a size limit is one. Raises DirectoryError and SearchFailed.
+    """
     if len(requests) == 1:
-        return [await _entries(searcher, requests[0], value)]
-    return await asyncio.gather(*(_entries(searcher, request, value) for request in requests))
+        return [await _entries(searcher, requests[0], value, enough)]
+    return await asyncio.gather(*(_entries(searcher, request, value, enough) for request in requests))
 
 
-async def _entries(searcher: Searcher, request: SearchRequest, value: str) -> list[Entry]:
+async def _entries(searcher: Searcher, request: SearchRequest, value: str, enough: bool) -> list[Entry]:
     entries, result = await searcher.search(request, value)
-    if result.code in (_SUCCESS, _SIZE_LIMIT_EXCEEDED):
+    if result.code == _SUCCESS or (enough and result.code == _SIZE_LIMIT_EXCEEDED):
         return entries
     detail = f" ({result.message})" if result.message else ""
-    text = f"search below {request.base!r} refused: result {result.code}{detail}"
-    raise SearchFailed(text, passing=result.code in _PASSING)
+    text = f"search below {request.base!r} refused: {result_name(result.code)}{detail}"
+    raise SearchFailed(text + _ADVICE.get(result.code, ""), passing=result.code in _PASSING)

@@ -242,3 +242,33 @@ def _text(data: bytes, begin: int, end: int) -> str:
         return ""
     text = data[begin : min(end, begin + 4 * MAX_TEXT)].decode(errors="replace")[:MAX_TEXT]
     return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+_RESULT_NAMES: Final = {
+    0: "success",
+    1: "operationsError",
+    2: "protocolError",
+    3: "timeLimitExceeded",
+    4: "sizeLimitExceeded",
+    7: "authMethodNotSupported",
+    8: "strongerAuthRequired",
+    10: "referral",
+    11: "adminLimitExceeded",
+    13: "confidentialityRequired",
+    19: "constraintViolation",
+    21: "invalidAttributeSyntax",
+    32: "noSuchObject",
+    34: "invalidDNSyntax",
+    48: "inappropriateAuthentication",
+    49: "invalidCredentials",
+    50: "insufficientAccessRights",
+    51: "busy",
+    52: "unavailable",
+    53: "unwillingToPerform",
+    80: "other",
+}
+
+
+def result_name(code: int) -> str:
+    """A result code as operators know it, ``49 invalidCredentials`` (RFC 4511 appendix A); an unknown one is a number."""
+    return f"{code} {_RESULT_NAMES.get(code, '')}".rstrip()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import queue
 import sys
-import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal, Protocol, TextIO
 
 from gateway.telemetry.logs import random_id, utc
+from gateway.telemetry.writer import LineWriter
 
-EVENTS_HELD = 100_000
-"""Events that wait for a slow disk or reader; further ones are counted and reported as lost."""
+log = logging.getLogger(__name__)
 
 Outcome = Literal["success", "failure", "error"]
 
@@ -50,8 +49,11 @@ class Audit(Protocol):
     def write(self, event: Event) -> None:
         """Take one event; never blocks."""
 
-    def close(self) -> None:
-        """Write what is queued, then stop."""
+    def reopen(self) -> None:
+        """Go on in a new file, where the old one was renamed away. Raises OSError."""
+
+    def close(self) -> bool:
+        """Write what is queued, then stop; False where something is left."""
 
 
 def new_event(
@@ -78,45 +80,33 @@ class NoAudit:
     def write(self, event: Event) -> None:
         """Forget the event."""
 
-    def close(self) -> None:
+    def reopen(self) -> None:
+        """There is no file."""
+
+    def close(self) -> bool:
         """Nothing is queued."""
+        return True
 
 
 class AuditWriter:
-    """Writes events from a thread of its own, so that a slow disk delays no login."""
+    """Writes events from a thread of its own; says in the log at once when one is lost."""
 
-    def __init__(self, stream: TextIO, *, owned: bool) -> None:
-        self._stream = stream
-        self._owned = owned
-        self._held: queue.Queue[Event | None] = queue.Queue(EVENTS_HELD)
-        self._lost = 0
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
+    def __init__(self, stream: TextIO, path: Path | None = None) -> None:
+        self._path = path
+        self._writer = LineWriter(stream, "audit", _report_loss, owned=path is not None)
 
     def write(self, event: Event) -> None:
         """Queue one event."""
-        try:
-            self._held.put_nowait(event)
-        except queue.Full:
-            self._lost += 1
+        self._writer.write(lambda: _encode({name: getattr(event, name) for name in _FIELDS}))
 
-    def close(self) -> None:
-        """Write what is queued, then stop; says so when events were lost."""
-        self._held.put(None)
-        self._thread.join()
-        if self._lost:
-            sys.stderr.write(f"{self._lost} audit events were lost: the output could not be written fast enough\n")
-        if self._owned:
-            self._stream.close()
+    def reopen(self) -> None:
+        """Open the file by its name again. Raises OSError."""
+        if self._path is not None:
+            self._writer.continue_on(_open(self._path))
 
-    def _run(self) -> None:
-        while (event := self._held.get()) is not None:
-            try:
-                self._stream.write(_encode({name: getattr(event, name) for name in _FIELDS}) + "\n")
-                if self._held.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self._lost += 1
+    def close(self) -> bool:
+        """Write what is queued, then stop."""
+        return self._writer.close()
 
 
 def open_audit(to: str) -> Audit:
@@ -124,6 +114,18 @@ def open_audit(to: str) -> Audit:
     if to == "off":
         return NoAudit()
     if to == "stderr":
-        return AuditWriter(sys.stderr, owned=False)
-    descriptor = os.open(Path(to.removeprefix("file:")), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return AuditWriter(os.fdopen(descriptor, "w", encoding="utf-8"), owned=True)
+        return AuditWriter(sys.stderr)
+    path = Path(to.removeprefix("file:"))
+    return AuditWriter(_open(path), path)
+
+
+def _open(path: Path) -> TextIO:
+    """Without waiting for the reader of a FIFO: where there is none, that is an error."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def _report_loss(error: Exception) -> None:
+    log.error("audit events are being lost: %s", error)

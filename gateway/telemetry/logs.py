@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 import random
 import sys
 import time
-from logging.handlers import QueueHandler, QueueListener
 from typing import Any, Literal, TextIO
 
-RECORDS_HELD = 100_000
-"""Records that wait for a slow reader of our output before further ones are dropped and counted."""
+from gateway.telemetry.writer import LineWriter
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -62,22 +59,17 @@ def utc(seconds: float) -> str:
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
-class BoundedQueueHandler(QueueHandler):
-    """Hands records to the writing thread; counts what it must drop instead of blocking the event loop."""
+class WriterHandler(logging.Handler):
+    """Hands records to the writing thread, their message rendered while its arguments are as they were."""
 
-    dropped = 0
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue one record, or drop it when the reader of our output has stopped reading."""
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            self.dropped += 1
-
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Render the message now, while its arguments are as they were; the rest is the thread's work."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue one record."""
         record.msg, record.args = record.getMessage(), None
-        return record
+        self._writer.write(lambda: self.format(record))
 
 
 class Log:
@@ -85,25 +77,20 @@ class Log:
 
     def __init__(self, level: str, format: Literal["auto", "text", "json"], stream: TextIO | None = None) -> None:  # noqa: A002
         self._stream = stream or sys.stderr
-        self._output = logging.StreamHandler(self._stream)
-        held: queue.Queue[Any] = queue.Queue(RECORDS_HELD)
-        self.handler = BoundedQueueHandler(held)
-        self._listener = QueueListener(held, self._output)
+        self._writer = LineWriter(self._stream, "log")
+        self._handler = WriterHandler(self._writer)
         root = logging.getLogger()
         self._before = root.handlers[:]
-        root.handlers[:] = [self.handler]
+        root.handlers[:] = [self._handler]
         self.configure(level, format)
-        self._listener.start()
 
     def configure(self, level: str, format: Literal["auto", "text", "json"]) -> None:  # noqa: A002
         """Take over the level and format of a new snapshot."""
         text = format == "text" or (format == "auto" and self._stream.isatty())
-        self._output.setFormatter(TextFormatter() if text else JsonFormatter())
+        self._handler.setFormatter(TextFormatter() if text else JsonFormatter())
         logging.getLogger().setLevel(level.upper())
 
-    def close(self) -> None:
-        """Write what is queued, then stop."""
-        self._listener.stop()
+    def close(self) -> bool:
+        """Write what is queued, then stop; False where the reader of the output has stopped reading."""
         logging.getLogger().handlers[:] = self._before
-        if self.handler.dropped:
-            self._stream.write(f"{self.handler.dropped} log records were dropped: nobody read the output\n")
+        return self._writer.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
+import os
 import signal
 import socket
 import stat
@@ -244,6 +246,95 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     finally:
         daemon.stop()
     assert not path.exists()
+
+
+def test_a_unix_socket_takes_nobodys_place(tmp_path: Path) -> None:
+    """Neither a file that is no socket nor the socket of a daemon that runs."""
+    (tmp_path / "file").write_text("precious")
+    listen = json.dumps([f"unix:{tmp_path}/file"])
+    done = command("serve", CLEARML__listen=listen, CLEARML__state_dir=str(tmp_path / "other"))
+    assert (done.returncode, (tmp_path / "file").read_text()) == (1, "precious")
+    assert "cannot listen" in done.stderr
+    path = tmp_path / "http.sock"
+    with running(tmp_path, listen=f"unix:{path}"):
+        listen = json.dumps([f"unix:{path}"])
+        done = command("serve", CLEARML__listen=listen, CLEARML__state_dir=str(tmp_path / "other"))
+        assert done.returncode == 1
+        assert "Address already in use" in done.stderr
+        connection = UnixConnection(path)
+        connection.request("GET", "/healthz/live")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+@pytest.mark.parametrize("audit", ["stderr", "off"])
+def test_nobody_reads_our_output_and_we_still_end(tmp_path: Path, audit: str) -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "CLEARML__listen": f'["unix:{tmp_path}/http.sock"]',
+        "CLEARML__state_dir": str(tmp_path / "state"),
+        "CLEARML__audit__to": audit,
+    }
+    child = subprocess.Popen([sys.executable, "-m", "gateway", "serve"], cwd=ROOT, env=environment, stderr=write)
+    os.close(write)
+    try:
+        while not (tmp_path / "http.sock").exists():
+            assert child.poll() is None
+            time.sleep(0.05)
+        for _ in range(40):
+            child.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        child.terminate()
+        assert child.wait(15) == 0
+    finally:
+        child.kill()
+        child.wait()
+        os.close(read)
+
+
+def test_the_reader_of_our_output_has_gone(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve"],
+        cwd=ROOT, stderr=subprocess.PIPE,
+        env={"PATH": "/usr/bin", "CLEARML__listen": f'["unix:{tmp_path}/s"]', "CLEARML__state_dir": str(tmp_path / "state")},
+    )  # fmt: skip
+    assert child.stderr is not None
+    child.stderr.readline()
+    child.stderr.close()
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    child.terminate()
+    assert child.wait(15) == 0
+
+
+def test_a_signal_before_we_are_up(tmp_path: Path) -> None:
+    """As PID 1 of a container an early SIGTERM would otherwise be ignored for good."""
+    for delay in (0.15, 0.3, 0.45, 0.6):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve"],
+            cwd=ROOT, stderr=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin", "CLEARML__listen": '["127.0.0.1:0"]', "CLEARML__state_dir": str(tmp_path / "state")},
+        )  # fmt: skip
+        time.sleep(delay)
+        child.send_signal(signal.SIGHUP)
+        child.terminate()
+        assert child.wait(15) == 0
+
+
+def test_a_pending_restart_is_named_until_it_is_done(tmp_path: Path) -> None:
+    file = tmp_path / "people.yaml"
+    file.write_text(people("ada"))
+    with running(tmp_path, files=[file]) as daemon:
+        file.write_text(people("ada").replace('{"login"', '{"http": {"keepalive": 5}, "login"'))
+        for generation in (2, 3):
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for_event(action="configuration.apply", generation=generation)
+        file.write_text(people("ada"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_event(action="configuration.apply", generation=4)
+        assert daemon.log.count("in force only after a restart: http.keepalive") == 2
 
 
 def test_messages_to_systemd(tmp_path: Path) -> None:

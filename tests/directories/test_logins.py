@@ -32,8 +32,8 @@ PEOPLE = [
 
 # login, password, why the operator is told it failed
 REFUSED = [
-    ("grace", "wrong", "bind refused: result 49"),
-    ("grace", "COBOL-1959", "bind refused: result 49"),
+    ("grace", "wrong", "bind refused: 49 invalidCredentials"),
+    ("grace", "COBOL-1959", "bind refused: 49 invalidCredentials"),
     ("nobody", "x", "unknown name"),
     ("*", "enigma", "unknown name"),
     ("al*", "enigma", "unknown name"),
@@ -41,7 +41,7 @@ REFUSED = [
     ("o\\2a(brien)", "transporter", "unknown name"),
     ("sam", "stargate", "2 entries below dc=example,dc=com match; one was expected"),
     ("sam", "falcon", "2 entries below dc=example,dc=com match; one was expected"),
-    ("locked", "x", "bind refused: result"),
+    ("locked", "x", "bind refused: "),
     ("grace", "", "empty name or password"),
     ("grace", "  ", "empty name or password"),
     ("svc", SERVICE_PASSWORD, "unknown name"),

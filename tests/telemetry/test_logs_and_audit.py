@@ -69,7 +69,8 @@ def test_audit_events_are_lines(tmp_path: Path) -> None:
 def test_a_reader_that_stopped_blocks_nobody() -> None:
     """A full pipe: writing to it would block for ever."""
     read, write = os.pipe()
-    audit = AuditWriter(os.fdopen(write, "w"), owned=True)
+    stream = os.fdopen(write, "w")
+    audit = AuditWriter(stream)
     events = [new_event(0.0, "login", "success", user="x" * 1000) for _ in range(200)]
     done = threading.Event()
 
@@ -80,8 +81,40 @@ def test_a_reader_that_stopped_blocks_nobody() -> None:
 
     threading.Thread(target=log_all).start()
     assert done.wait(10)
-    drained = threading.Thread(target=lambda: list(iter(lambda: os.read(read, 65536), b"")))
+    assert not audit.close(), "something is left, and closing does not wait for it for ever"
+    drained = threading.Thread(target=lambda: list(iter(lambda: os.read(read, 1 << 20), b"")))
     drained.start()
-    audit.close()
-    drained.join(10)
+    assert audit.close()
+    stream.close()
+    drained.join()
     os.close(read)
+
+
+def test_a_lost_event_is_reported_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    audit = open_audit("file:/dev/full")
+    audit.write(new_event(0.0, "login", "success"))
+    audit.close()
+    assert "audit events are being lost" in caplog.text
+
+
+def test_a_renamed_file_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "audit.json"
+    audit = open_audit(f"file:{file}")
+    audit.write(new_event(0.0, "login", "success", user="before"))
+    audit.reopen()
+    audit.close()
+    file.rename(tmp_path / "audit.1")
+    audit = open_audit(f"file:{file}")
+    audit.write(new_event(0.0, "login", "success", user="first"))
+    file.rename(tmp_path / "audit.2")
+    audit.reopen()
+    audit.write(new_event(0.0, "login", "success", user="second"))
+    assert audit.close()
+    assert [json.loads(line)["user"] for line in file.read_text().splitlines()] == ["second"]
+    assert "first" in (tmp_path / "audit.2").read_text()
+
+
+def test_a_fifo_without_reader_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError):
+        open_audit(f"file:{tmp_path}/fifo")
