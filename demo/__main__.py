@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.daemon import Daemon, running
-from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
 GROUPS = f"ou=groups,{BASE_DN}"
 
@@ -48,34 +48,25 @@ STEPS = (
 
 def configuration(slapd: Slapd) -> dict[str, str]:
     """Variables alone, as a container has them."""
-    server = {
-        "name": "company",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [BASE_DN],
-        "group_search_base_dns": [GROUPS],
-        "group_mappings": [
+    server = slapd.server(
+        search_base_dns=[BASE_DN],
+        group_search_base_dns=[GROUPS],
+        group_mappings=[
             {"group_dn": f"cn=admins,{GROUPS}", "clearml_role": "admin"},
             {"group_dn": f"cn=developers,{GROUPS}", "clearml_role": "superuser"},
         ],
-    }
+    )
     return {"CLEARML__servers": json.dumps([server])}
 
 
 def posix_configuration(slapd: Slapd) -> dict[str, str]:
     """The same company by its POSIX groups, which name people by login."""
-    server = {
-        "name": "posix",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [f"ou=people,{BASE_DN}"],
-        "attributes": {"member_of": "cn"},
-        "group_search_filter": "(&(objectClass=posixGroup)(memberUid=%s))",
-        "group_search_base_dns": [GROUPS],
-        "group_mappings": [{"group_dn": "operators", "clearml_role": "admin"}],
-    }
+    server = slapd.server(
+        attributes={"member_of": "cn"},
+        group_search_filter="(&(objectClass=posixGroup)(memberUid=%s))",
+        group_search_base_dns=[GROUPS],
+        group_mappings=[{"group_dn": "operators", "clearml_role": "admin"}],
+    )
     return {"CLEARML__servers": json.dumps([server])}
 
 

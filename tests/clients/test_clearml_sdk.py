@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.daemon import Daemon, running
-from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.slapd import COMPANY, Slapd
 
 PYTHON = Path(__file__).parents[2] / ".venvs/clearml-2.1.12/bin/python"
 PROBE = """
@@ -51,14 +51,7 @@ def slapd(tmp_path: Path) -> Iterator[Slapd]:
 
 @pytest.fixture
 def daemon(slapd: Slapd, tmp_path: Path) -> Iterator[Daemon]:
-    server = {
-        "name": "ldap",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [f"ou=people,{BASE_DN}"],
-        "pool": {"backoff": 1, "probe": 1},
-    }
+    server = slapd.server(pool={"backoff": 1, "probe": 1})
     environment = {"CLEARML__servers": json.dumps([server]), "CLEARML__login__cache": "0"}
     with running(tmp_path, environment=environment) as started:
         yield started

@@ -14,6 +14,8 @@ SERVER = {
     "CLEARML__servers__ldap__search_base_dns": "dc=example,dc=com",
 }
 """The least that a server needs."""
+NOBODY = "nobody can log in: no servers and no users"
+"""What is said of a configuration without either; most rows of the tables are such."""
 
 
 def at(configuration: Configuration, path: str) -> Any:
@@ -47,6 +49,16 @@ def load_text(tmp_path: Path, text: str, name: str = "gateway.toml", **environme
     file = tmp_path / name
     file.write_text(text, encoding="utf-8")
     return load([file], environment, working_directory=tmp_path)
+
+
+def said(tmp_path: Path, text: str, name: str = "gateway.conf", **environment: str) -> list[str]:
+    """All that is said of one file with this text, as ``severity: path: message``, with ``D`` for its directory."""
+    try:
+        problems = load_text(tmp_path, text, name, **environment).warnings
+    except ConfigurationError as error:
+        problems = error.problems
+    lines = [f"{problem.severity}: {problem}".replace(f"{tmp_path / name}: ", "") for problem in problems]
+    return [line.replace(str(tmp_path), "D") for line in lines if NOBODY not in line]
 
 
 def problems_of(tmp_path: Path, text: str, name: str = "gateway.toml", **environment: str) -> list[str]:

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from config_lookup import load_text, problems_of
+from config_lookup import load_text, problems_of, said
 
 from gateway.config.schema import Server
 
@@ -126,7 +126,7 @@ REFUSED = [
     ),
     (BLOCK + "port = '389'", "servers.ldap.port: expected a whole number"),
     (BLOCK + "Host = 'b'", "a key is given twice, in different case"),
-    (BLOCK + "# $__file{/nonexistent}", "$__file{/nonexistent}: cannot be read: No such file or directory"),
+    (BLOCK + "# $__file{/nonexistent}", "line 6: $__file{/nonexistent}: cannot be read: No such file or directory"),
     (BLOCK + "port = [", "not valid TOML"),
     (BLOCK.replace("(cn=%s)", "(cn=%s"), "servers.ldap.search_filter: "),
 ]
@@ -244,3 +244,86 @@ def test_several_blocks(tmp_path: Path) -> None:
     servers = load_text(tmp_path, BLOCK * 3, "ldap.toml").configuration.servers
     assert [found.name for found in servers] == ["ldap", "ldap2", "ldap3"]
     assert all(found.require_mapping for found in servers)
+
+
+FILES = "root_ca_cert = 'a b'\nclient_cert = 'c'\nclient_key = 'd'\n"
+NO_FILE = "No such file or directory"
+OFF = f"{NO_FILE}; ignored, because neither use_ssl nor start_tls is on"
+LENIENT: list[tuple[str, dict[str, str], list[str], str]] = [
+    ("client_cert = 'a'", {}, ["warning: servers.ldap.client_cert: ignored without client_key"], "1.2: only both"),
+    ("client_key = 'a'", {}, ["warning: servers.ldap.client_key: ignored without client_cert"], "1.2: only both"),
+    (
+        FILES,
+        {},
+        [f"warning: servers.ldap.root_ca_cert: D/a: {OFF}", f"warning: servers.ldap.client_cert: D/c: {OFF}"],
+        "1.3: no error at load",
+    ),
+    (
+        "use_ssl = true\n" + FILES,
+        {},
+        [f"error: servers.ldap.root_ca_cert: D/a: {NO_FILE}", f"error: servers.ldap.client_cert: D/c: {NO_FILE}"],
+        "with TLS no connection would succeed",
+    ),
+    (
+        "root_ca_cert = 'a'",
+        {"CLEARML__servers__ldap__start_tls": "true"},
+        [f"error: servers.ldap.root_ca_cert: D/a: {NO_FILE}"],
+        "a variable turns TLS on",
+    ),
+    (
+        "root_ca_cert = 5\nclient_cert = 5\nclient_key = 'x'",
+        {},
+        [
+            "error: servers.ldap.root_ca_cert: expected a path or a list of paths",
+            "error: servers.ldap.client_cert: expected text; write it in quotes",
+        ],
+        "1.1: a wrong type refuses the file",
+    ),
+    (
+        "[[servers.group_mappings]]\norg_role = 'Admin'",
+        {},
+        ["warning: servers.ldap.group_mappings.0.group_dn: mapping 1 of block 1 has none: it matches nobody"],
+        "1.2: absent is empty, which no group is",
+    ),
+    (
+        "bind_dn = 'cn=${WHO}'\nbind_password = '$__env{SECRET}'\n# ${COMMENT} ${HOSTNAME}",
+        {"SECRET": "x"},
+        ["warning: line 6: ${WHO} becomes empty, because WHO is not set"],
+        "1.4: undefined is empty",
+    ),
+    (
+        "timeout = ${SECONDS}",
+        {},
+        [
+            "warning: line 6: ${SECONDS} becomes empty, because SECONDS is not set",
+            ("error: not valid TOML: Invalid value (at line 6, column 11); a value put in by an expression may hold"
+            " quotes, or be empty"),
+        ],
+        "1.4: undefined, without quotes",
+    ),
+    (
+        f"name = 'a'\n{BLOCK}name = 'A'\nport = 'x'\ncolour = 1\n".replace('["dc=grafana,dc=org"]', "[]"),
+        {},
+        [
+            "error: servers.A (2).search_base_dns: is needed in block 2",
+            "warning: servers.A (2).colour: unknown key",
+            "error: servers.a (2).port: expected a whole number",
+            "error: servers.a (2).name: there are two of the name A: rename one",
+        ],
+        "a block of a name that is taken is looked at all the same",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "environment", "expected", "proves"), LENIENT)
+def test_as_lenient_as_grafana(
+    tmp_path: Path, lines: str, environment: dict[str, str], expected: list[str], proves: str
+) -> None:
+    """grafana.md 1.2 to 1.4: a file that works there works here, with a word about what has no effect."""
+    assert said(tmp_path, BLOCK + lines, "ldap.toml", **environment) == expected, proves
+
+
+def test_a_mapping_without_group_keeps_the_door_shut(tmp_path: Path) -> None:
+    """Were it dropped, there would be no mapping left to require."""
+    text = BLOCK + "[[servers.group_mappings]]\ngroup_dn = ''\norg_role = 'Admin'\n"
+    assert [mapping.group_dn for mapping in server(tmp_path, text).group_mappings] == ["no-group.invalid"]

@@ -156,15 +156,16 @@ def test_server_names(tmp_path: Path, name: str, message: str) -> None:
     assert message in problems_of(tmp_path, text)[0]
 
 
-@pytest.mark.parametrize("second", ["corp-eu", "CORP-EU", "\uff43orp-eu"])
+@pytest.mark.parametrize("second", ["corp-eu", "CORP-EU"])
 def test_two_servers_of_one_name(tmp_path: Path, second: str) -> None:
     """Names are unique without regard to case."""
     text = f'{BASE}\n[[servers]]\nname = "{second}"\n'.replace("[vaults.groups.Science]\nid = \"1\"\n", "")
-    assert f"servers.{second}: there are two of the name {second}" in problems_of(tmp_path, text)
+    problem = f"servers.corp-eu (2).name: there are two of the name {second}: rename one"
+    assert problem in problems_of(tmp_path, text)
 
 
 def test_renaming_onto_another(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"servers\.other\.name: corp-eu is used twice"):
+    with pytest.raises(ConfigurationError, match=r"servers\.other\.name: there are two of the name corp-eu: rename one"):
         load_text(tmp_path, BASE, CLEARML__servers__1__name="corp-eu")
 
 

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import ldap3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -133,6 +134,27 @@ class Slapd:
     def ldaps_url(self) -> str:
         """``ldaps://localhost:PORT``."""
         return f"ldaps://localhost:{self.ldaps_port}"
+
+    def server(self, **changes: object) -> dict[str, object]:
+        """An item of the configuration's ``servers`` for it: people found by the service account; ``changes`` win."""
+        return {
+            "name": "corp",
+            "urls": [self.url],
+            "bind_dn": SERVICE_DN,
+            "bind_password": SERVICE_PASSWORD,
+            "search_base_dns": [f"ou=people,{BASE_DN}"],
+            **changes,
+        }
+
+    @contextlib.contextmanager
+    def administration(self) -> Iterator[ldap3.Connection]:
+        """A connection that may change everything; what the directory refuses is raised."""
+        server = ldap3.Server(self.host, self.port, get_info=ldap3.NONE)
+        connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
+        try:
+            yield connection
+        finally:
+            connection.unbind()
 
     @property
     def pid(self) -> int:

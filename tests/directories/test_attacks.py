@@ -19,7 +19,7 @@ import pytest
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 from tests.daemon import Daemon, running
-from tests.directories.slapd import ADMIN_DN, ADMIN_PASSWORD, BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 from tests.serve.test_clearml_protocol import password_hash
 
 TWINS = f"""
@@ -50,23 +50,12 @@ def slapd(tmp_path: Path) -> Iterator[Slapd]:
 
 @pytest.fixture
 def admin(slapd: Slapd) -> Iterator[ldap3.Connection]:
-    server = ldap3.Server("127.0.0.1", slapd.port, get_info=ldap3.NONE)
-    connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-    yield connection
-    connection.unbind()
+    with slapd.administration() as connection:
+        yield connection
 
 
 def server(slapd: Slapd, **changes: object) -> dict[str, object]:
-    return {
-        "name": "corp",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [f"ou=people,{BASE_DN}"],
-        "request_timeout": 2,
-        "clearml": {"admin_users": ["grace"]},
-        **changes,
-    }
+    return slapd.server(**{"request_timeout": 2, "clearml": {"admin_users": ["grace"]}, **changes})
 
 
 def variables(*servers: dict[str, object], **changes: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Answer, Daemon, running
-from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, Slapd
 
 PEOPLE = {"grace": "cobol-1959", "alan": "enigma", "jürgen": "pä:ss", "linus": "dontpanic"}
 
@@ -32,17 +32,8 @@ def variables(*servers: dict[str, object], **changes: str) -> dict[str, str]:
 
 
 def server(slapd: Slapd, **changes: object) -> dict[str, object]:
-    return {
-        "name": "corp",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [f"ou=people,{BASE_DN}"],
-        "request_timeout": 2,
-        "login_timeout": 3,
-        "pool": {"backoff": 1, "probe": 1},
-        **changes,
-    }
+    quick = {"request_timeout": 2, "login_timeout": 3, "pool": {"backoff": 1, "probe": 1}}
+    return slapd.server(**{**quick, **changes})
 
 
 def assert_try_again(answer: Answer) -> None:

@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import ldap3
 import pytest
 
 from tests.daemon import running
-from tests.directories.slapd import ADMIN_DN, ADMIN_PASSWORD, BASE_DN, COMPANY, Slapd
+from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +54,7 @@ def test_a_cached_login_of_somebody_who_left_waits_for_nobody(tmp_path: Path) ->
         given = environment(slapd, "people", lockout__failures="1", session__refresh_interval="0s")
         with running(tmp_path, environment=given) as daemon:
             token = daemon.token("alan", "enigma")
-            server = ldap3.Server("127.0.0.1", slapd.port, get_info=ldap3.NONE)
-            admin = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-            admin.delete(f"uid=alan,ou=people,{BASE_DN}")
-            admin.unbind()
+            with slapd.administration() as admin:
+                admin.delete(f"uid=alan,ou=people,{BASE_DN}")
             assert daemon.call("/auth.login", bearer=token).verdict == (401, 30)
             assert daemon.login("alan", "enigma", timeout=5).verdict == (401, 22)

@@ -10,7 +10,7 @@ import ldap3
 import pytest
 
 from tests.daemon import Daemon, running
-from tests.directories.slapd import ADMIN_DN, ADMIN_PASSWORD, BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
 ALAN = f"uid=alan,ou=people,{BASE_DN}"
 
@@ -23,23 +23,12 @@ def slapd(tmp_path: Path) -> Iterator[Slapd]:
 
 @pytest.fixture
 def admin(slapd: Slapd) -> Iterator[ldap3.Connection]:
-    server = ldap3.Server("127.0.0.1", slapd.port, get_info=ldap3.NONE)
-    connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-    yield connection
-    connection.unbind()
+    with slapd.administration() as connection:
+        yield connection
 
 
 def environment(slapd: Slapd, refresh: str = "0s", stale: str = "1h", **server: object) -> dict[str, str]:
-    given = {
-        "name": "corp",
-        "urls": [slapd.url],
-        "bind_dn": SERVICE_DN,
-        "bind_password": SERVICE_PASSWORD,
-        "search_base_dns": [f"ou=people,{BASE_DN}"],
-        "request_timeout": 1,
-        "clearml": {"groups": {"admins": ["developers"]}},
-        **server,
-    }
+    given = slapd.server(**{"request_timeout": 1, "clearml": {"groups": {"admins": ["developers"]}}, **server})
     return {
         "CLEARML__servers": json.dumps([given]),
         "CLEARML__session__refresh_interval": refresh,
