@@ -196,20 +196,23 @@ class Runtime:
 
 async def make_pool(server: Server) -> Pool:
     """The connections to one server; certificate files are read in a thread. Raises TlsFileError."""
-    context, ignored = await asyncio.to_thread(
-        tls_context,
-        ca_files=server.root_ca_cert,
-        skip_verify=server.ssl_skip_verify,
-        client_cert=server.client_cert or "",
-        client_key=server.client_key or "",
-        min_version=server.min_tls_version,
-        max_version=server.max_tls_version,
-        ciphers=server.tls_ciphers,
-    )
-    for text in ignored:
-        log.warning("server %s: %s", server.name, text)
+    endpoints = [Endpoint(*endpoint) for endpoint in server.endpoints]
+    context = None
+    if any(endpoint.tls != "none" for endpoint in endpoints):
+        context, ignored = await asyncio.to_thread(
+            tls_context,
+            ca_files=server.root_ca_cert,
+            skip_verify=server.ssl_skip_verify,
+            client_cert=server.client_cert or "",
+            client_key=server.client_key or "",
+            min_version=server.min_tls_version,
+            max_version=server.max_tls_version,
+            ciphers=server.tls_ciphers,
+        )
+        for text in ignored:
+            log.warning("server %s: %s", server.name, text)
     return Pool(
-        [Endpoint(*endpoint) for endpoint in server.endpoints],
+        endpoints,
         context,
         bind_dn=server.bind_dn if server.mode in ("service", "unauthenticated") else "",
         bind_password=server.bind_password.reveal() if server.mode == "service" else "",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 from gateway.directory.escape import DnError, parse_dn
 from gateway.directory.filters import FilterError, compile_filter
@@ -10,8 +13,11 @@ from gateway.directory.templates import DnTemplate
 from gateway.directory.tls import TlsSettingsError, tls_context
 
 from .schema import Configuration, Server
-from .schema.section import Finding
+from .schema.section import Finding, Severity
 from .schema.servers import PLACEHOLDER
+
+_FOREIGN: Final = re.compile(r"\{\{[^{}]*\}\}|[%$]?\{\w*\}")
+"""Placeholders of other programs: ``{{.Username}}``, ``{username}``, ``${username}``, ``%{user}``."""
 
 
 def server_findings(configuration: Configuration) -> Iterator[Finding]:
@@ -37,8 +43,15 @@ def _filter_findings(key: str, text: str) -> Iterator[Finding]:
         return
     refused = list(_refused(compile_filter, text, key))
     yield from refused
-    if not refused and PLACEHOLDER.search(text) is None:
+    foreign = _FOREIGN.search(text)
+    if refused or (PLACEHOLDER.search(text) and (foreign is None or not foreign[0].startswith("{{"))):
+        return
+    if foreign is None:
         yield Finding((key,), "has no %s or {0} in place of the user name: it finds the same for everyone", "warning")
+    else:
+        severity: Severity = "warning" if PLACEHOLDER.search(text) else "error"
+        message = f"{foreign[0]} is taken as it stands, and matches nobody: write %s or {{0}} for the user name"
+        yield Finding((key,), message, severity)
 
 
 def _refused(check: Callable[[str], object], text: str, *place: str | int) -> Iterator[Finding]:
@@ -48,21 +61,28 @@ def _refused(check: Callable[[str], object], text: str, *place: str | int) -> It
         yield Finding(place, str(error))
 
 
-def _tls_findings(server: Server) -> Iterator[Finding]:
-    if not (server.root_ca_cert or server.client_cert or server.tls_ciphers):
-        return
+def certificate_errors(
+    authorities: Sequence[str | Path], certificates: Sequence[str | Path], keys: Sequence[str | Path]
+) -> Iterator[tuple[str, str]]:
+    """Key and reason for certificate files that cannot be used: ``root_ca_cert``, or ``client_cert`` with its key."""
     try:
-        _, ignored = tls_context(
-            ca_files=server.root_ca_cert,
-            skip_verify=server.ssl_skip_verify,
-            client_cert=server.client_cert or "",
-            client_key=server.client_key or "",
-            min_version=server.min_tls_version,
-            max_version=server.max_tls_version,
-            ciphers=server.tls_ciphers,
-        )
+        tls_context(ca_files=authorities)
     except TlsSettingsError as error:
-        yield Finding(("root_ca_cert" if server.root_ca_cert else "client_cert",), str(error))
-    else:
-        for message in ignored:
-            yield Finding(("tls_ciphers",), f"{message}, ignored", "warning")
+        yield "root_ca_cert", str(error)
+    if certificates and keys:
+        try:
+            tls_context(client_cert=certificates[0], client_key=keys[0])
+        except TlsSettingsError as error:
+            yield "client_cert", str(error)
+
+
+def _tls_findings(server: Server) -> Iterator[Finding]:
+    certificates, keys = ([file] if file else [] for file in (server.client_cert, server.client_key))
+    for key, error in certificate_errors(server.root_ca_cert, certificates, keys):
+        yield Finding((key,), error)
+    if not server.tls_ciphers or server.max_tls_version < server.min_tls_version:
+        return
+    oldest, newest = server.min_tls_version, server.max_tls_version
+    _, ignored = tls_context(min_version=oldest, max_version=newest, ciphers=server.tls_ciphers)
+    for message in ignored:
+        yield Finding(("tls_ciphers",), f"{message}, ignored", "warning")

@@ -16,7 +16,7 @@ from typing import Any, Final
 from .layer import Layer, Shaper, is_index
 from .origin import Kind, Origin, Path, Problems
 from .schema.fields import Form
-from .schema.shape import Leaf, Node, Table, Tables
+from .schema.shape import Leaf, Node, Table, Tables, leaves
 from .sources import SourceError, parse_json
 from .spellings import KNOWN, ROOT
 
@@ -27,6 +27,9 @@ WORDS: Final = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 """Truth values, in any case."""
+_EMPTY_IS_NOTHING: Final = (Form.FLAG, Form.INT, Form.DURATION, Form.SIZE)
+"""Kinds of values that are never empty: compose gives ``use_tls=`` for ``${TLS:-}``."""
+_SECRET_KEYS: Final = tuple(path for path, leaf in leaves(ROOT) if leaf.form is Form.SECRET)
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
 
 
@@ -68,6 +71,9 @@ class _Reader:
             return
         if is_file:
             shaped = shaper.secret_file(unquoted(text), path)
+        elif isinstance(node, Leaf) and node.form in _EMPTY_IS_NOTHING and not unquoted(text).strip():
+            self._problems.warn(shaper.origin, path, "is empty, which counts as not given")
+            return
         else:
             try:
                 shaped = shaper.shape(node, read_value(node, text), path)
@@ -84,11 +90,12 @@ class _Reader:
             self._problems.add(Origin("variable", "CREDENTIALS_DIRECTORY"), "", "cannot be read")
             return
         for file in files:
-            path = tuple(file.name.lower().split("."))
-            found = _walk(path)
-            if found is None or found[0] != Leaf(Form.SECRET) or found[1]:
-                continue  # credentials may be meant for other programs
             shaper = self._shaper("credential", str(file))
+            path = _secret_path(file.name.lower())
+            if path is None:
+                if file.name.lower().startswith("servers."):
+                    self._problems.warn(shaper.origin, "", "is named after no secret key, so it is not used")
+                continue  # credentials may be meant for other programs
             if not self._given_twice(shaper, path, True, str(file)):
                 self._set(shaper, path, shaper.secret_file(str(file), path))
 
@@ -147,6 +154,25 @@ def _walk(path: Path) -> tuple[Node, bool] | None:
             return None
         node = child
     return node, False
+
+
+def _secret_path(name: str) -> Path | None:
+    """The path of the secret key that a credential's name is. A server's name within it may hold dots."""
+    parts = tuple(name.split("."))
+    for key in _SECRET_KEYS:
+        before, star, after = _parted(key)
+        middle = parts[len(before) : len(parts) - len(after)]
+        if parts[: len(before)] == before and parts[len(parts) - len(after) :] == after and star == any(middle):
+            return (*before, ".".join(middle), *after) if star else key
+    return None
+
+
+def _parted(key: Path) -> tuple[Path, bool, Path]:
+    """A key before and behind its ``*``, and whether it has one."""
+    if "*" not in key:
+        return key, False, ()
+    at = key.index("*")
+    return key[:at], True, key[at + 1 :]
 
 
 def _first_unknown(path: Path) -> tuple[Node, Path]:

@@ -14,19 +14,26 @@ from typing import Any, Final
 
 from gateway.identity import fold_name
 
-from .layer import LayerTree, unused_names
-from .origin import DEFAULT, Given, Origin, Problems
+from .checks import certificate_errors
+from .layer import LayerTree, distinct, unused_names
+from .origin import DEFAULT, Given, Origin, Path, Problems
 from .sources import OTHER_SIZE, SourceError, Tree, parse, read_text
 
 _EXPRESSION: Final = re.compile(r"\$(?:__(\w+))?\{([^}]+)\}")
 _TOP: Final = frozenset({"servers", "verbose_logging"})
 _ROLES: Final = ("Viewer", "Editor", "Admin", "None")
 _TLS_VERSIONS: Final = ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3")
+_FILES: Final = ("root_ca_cert", "client_cert", "client_key")
 NO_HOST: Final = "no-host.invalid"
 """Host of a block without one: Grafana loads such a block and then cannot connect. RFC 6761 6.4: never resolves."""
 
 
-def read_grafana(text: str, environment: Mapping[str, str]) -> Tree | None:
+NO_GROUP: Final = "no-group.invalid"
+"""``group_dn`` of a mapping without one: Grafana loads it and it matches nobody. Without it the file would have fewer
+mappings, and with none left everyone would be let in."""
+
+
+def read_grafana(text: str, environment: Mapping[str, str], origin: Origin, problems: Problems) -> Tree | None:
     """The tree of a TOML text that is an ``ldap.toml``, key case folded; None where it is none.
 
     :raises SourceError: where it is one and cannot be read: an expression's file, or TOML after expansion.
@@ -38,11 +45,11 @@ def read_grafana(text: str, environment: Mapping[str, str]) -> Tree | None:
         # An expression may stand without quotes (port = ${LDAP_PORT}), so the text says what it is only afterwards.
         if _EXPRESSION.search(text) is None:
             raise
-    expanded = _expand(text, environment)
+    expanded = _expand(text, environment, origin, problems)
     try:
         tree = parse(expanded, ".toml")
     except SourceError as error:
-        hint = "" if expanded == text else "; a value put in by an expression may hold quotes"
+        hint = "" if expanded == text else "; a value put in by an expression may hold quotes, or be empty"
         raise SourceError(f"{error}{hint}") from None
     return _folded(tree) if is_grafana(tree) else None
 
@@ -53,14 +60,20 @@ def is_grafana(tree: Tree) -> bool:
     return bool(tree) and not named and {key.lower() for key in tree} <= _TOP
 
 
-def _expand(text: str, environment: Mapping[str, str]) -> str:
+def _expand(text: str, environment: Mapping[str, str], origin: Origin, problems: Problems) -> str:
     """Grafana's order: all environment expressions first, so that their values may hold file expressions."""
+
+    def line(match: re.Match[str]) -> str:
+        return f"line {match.string.count(chr(10), 0, match.start()) + 1}"
 
     def variable(match: re.Match[str]) -> str:
         if match[1] not in (None, "env"):
             return match[0]
-        value = environment.get(match[2], "")
-        return value or (socket.gethostname() if match[2] == "HOSTNAME" else "")
+        value = environment.get(match[2], "") or (socket.gethostname() if match[2] == "HOSTNAME" else "")
+        before = match.string[: match.start()].rpartition("\n")[2]
+        if not value and match[2] not in environment and not before.lstrip().startswith("#"):
+            problems.warn(origin, "", f"{line(match)}: {match[0]} becomes empty, because {match[2]} is not set")
+        return value
 
     def file(match: re.Match[str]) -> str:
         if match[1] != "file":
@@ -68,7 +81,7 @@ def _expand(text: str, environment: Mapping[str, str]) -> str:
         try:
             return read_text(FilePath(match[2]), OTHER_SIZE).strip()
         except SourceError as error:
-            raise SourceError(f"{match[0]}: {error}") from None
+            raise SourceError(f"{line(match)}: {match[0]}: {error}") from None
 
     return _EXPRESSION.sub(file, _EXPRESSION.sub(variable, text))
 
@@ -93,6 +106,8 @@ class GrafanaReader:
         self._problems = problems
         self.fallbacks: LayerTree = {}
         """Defaults of these blocks that differ from ours, in the form of a layer."""
+        self.names: tuple[str, ...] = ()
+        """Names of the blocks, folded."""
 
     def adapt(self, tree: Tree) -> Tree:
         """The tree as our own keys have it."""
@@ -103,11 +118,14 @@ class GrafanaReader:
         if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
             return {"servers": blocks}
         names = unused_names(block.get("name") for block in blocks)
-        for number, block in enumerate(blocks, 1):
+        for block in blocks:
             if "name" not in block:
                 block["name"] = next(names)
-            self._block(block, f"servers.{block['name']}", number)
-        self.fallbacks = {"servers": {fold_name(str(block["name"])): _defaults() for block in blocks}}
+        shown = distinct(str(block["name"]) for block in blocks)
+        for number, (block, name) in enumerate(zip(blocks, shown, strict=True), 1):
+            self._block(block, f"servers.{name}", number)
+        self.names = tuple(map(fold_name, shown))
+        self.fallbacks = {"servers": {name: _defaults() for name in self.names}}
         return {"servers": blocks}
 
     def _block(self, block: Tree, path: str, number: int) -> None:
@@ -133,6 +151,9 @@ class GrafanaReader:
             place, name = f"{path}.group_mappings.{index}", f"mapping {index + 1} of block {number}"
             if not any(key in mapping for key in ("org_role", "grafana_admin", "policies", "clearml_role", "admin")):
                 self._problems.add(self._origin, place, f"{name} has neither org_role nor grafana_admin")
+            if not mapping.get("group_dn"):
+                self._warn(f"{place}.group_dn", f"{name} has none: it matches nobody")
+                mapping["group_dn"] = NO_GROUP
             if isinstance(role := mapping.get("org_role"), str):
                 mapping["org_role"] = role = (role[:1].upper() + role[1:]) or "Viewer"
                 if role not in _ROLES:
@@ -142,6 +163,28 @@ class GrafanaReader:
 
     def _warn(self, path: str, message: str) -> None:
         self._problems.warn(self._origin, path, message)
+
+
+def drop_unused_files(server: Any, path: Path, problems: Problems) -> None:
+    """Drop the certificate files of a merged server that Grafana would not look at, with a warning (grafana.md 1.2)."""
+    if not isinstance(server, dict):
+        return
+    values = {key: given.value for key, given in server.items() if isinstance(given, Given)}
+    for key, other in (("client_cert", "client_key"), ("client_key", "client_cert")):
+        if values.get(key) and not values.get(other):
+            problems.warn(server.pop(key).origin, (*path, key), f"ignored without {other}")
+    if values.get("use_ssl") is True or values.get("start_tls") is True or "urls" in values:
+        return
+    texts = {key: [text for text in _as_list(values.get(key)) if isinstance(text, str) and text] for key in _FILES}
+    for key, error in certificate_errors(*texts.values()):
+        message = f"{error}; ignored, because neither use_ssl nor start_tls is on"
+        problems.warn(server.pop(key).origin, (*path, key), message)
+        if key == "client_cert":
+            del server["client_key"]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _tables(value: Any) -> Iterator[tuple[int, Tree]]:

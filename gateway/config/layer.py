@@ -20,11 +20,15 @@ from .origin import Given, Origin, Path, Problems
 from .schema.fields import Form
 from .schema.section import Severity
 from .schema.shape import Leaf, Node, Table, Tables, leaves
-from .sources import SECRET_SIZE, SourceError, read_text
+from .sources import SECRET_SIZE, SourceError, anchored, read_text
 
 FIRST_SERVER: Final = "ldap"
 """Name of the first server without one; the next are ldap2, ldap3, ..."""
 
+NEAR: Final = 0.7
+"""How close (of 1) a key of the same table must be to be suggested."""
+NEAR_ELSEWHERE: Final = 0.9
+"""The same for a key of another table."""
 SUGGESTIONS: Final = 200
 """Problems after which no more suggestions are made: each costs a comparison with every key."""
 
@@ -37,6 +41,8 @@ class Layer:
 
     tree: LayerTree = field(default_factory=dict)
     fallbacks: LayerTree = field(default_factory=dict)
+    grafana: tuple[str, ...] = ()
+    """Names of the servers that follow Grafana's rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,9 @@ class Shaper:
     def secret_file(self, name: str, path: Path) -> Given | None:
         """The secret in the file ``name``; one newline at its end does not count."""
         try:
-            text = read_text(self.base / name, SECRET_SIZE)
+            text = read_text(file := anchored(self.base, name), SECRET_SIZE)
         except SourceError as error:
-            self.report(path, f"{self.base / name}: {error}")
+            self.report(path, f"{file}: {error}")
             return None
         return Given(text.removesuffix("\n").removesuffix("\r"), self.origin)
 
@@ -114,38 +120,40 @@ class Shaper:
         if not isinstance(raw, list):
             self.report(path, "expected a list of tables")
             return None
-        names = [_shown(item, node.key, index) for index, item in enumerate(raw)]
-        items = [self._table(node.item, item, (*path, name)) or {} for name, item in zip(names, raw, strict=True)]
-        return self._keyed(node.key, items, path) if node.key else items
+        names = _item_names(node.key, raw, path)
+        if node.key:
+            return self._keyed(node, raw, names, path)
+        return [self._table(node.item, item, (*path, name)) or {} for name, item in zip(names, raw, strict=True)]
 
     def _addressed(self, node: Tables, raw: Mapping[str, Any], path: Path) -> LayerTree:
         items: LayerTree = {}
-        for key, value in raw.items():
+        for name, (key, value) in zip(distinct(map(str, raw)), raw.items(), strict=True):
             if not node.key and not is_index(str(key)):
                 self.report((*path, str(key)), "expected the index of an item")
-            elif (item := self.shape(node.item, value, (*path, str(key)))) is not None:
-                items[fold_name(str(key))] = item
+            elif (item := self.shape(node.item, value, (*path, name))) is not None:
+                if name != str(key) and isinstance(item, dict):
+                    item.setdefault(node.key, Given(str(key), self.origin))
+                items[fold_name(name)] = item
         return items
 
-    def _keyed(self, key: str, items: list[LayerTree], path: Path) -> LayerTree:
-        if path == ("servers",):
-            self._name_servers(items)
+    def _keyed(self, node: Tables, raw: list[Any], names: list[str], path: Path) -> LayerTree:
+        """Items by key. One without a usable key gets some name, so that the rest of it is looked at all the same."""
         keyed: LayerTree = {}
-        for index, item in enumerate(items):
-            name = item[key].value if isinstance(item.get(key), Given) else None
-            if not isinstance(name, str) or not name:
-                self.report((*path, str(index), key), "is needed: a name in quotes")
-            elif fold_name(name) in keyed:
-                self.report((*path, name), f"there are two of the {key} {name}")
-            else:
-                keyed[fold_name(name)] = item
+        for name, item in zip(names, raw, strict=True):
+            table = self._table(node.item, item, (*path, name))
+            if table is None:
+                continue
+            given = table.get(node.key)
+            if path == ("servers",) and node.key not in item:
+                table[node.key] = Given(name, self.origin)
+            elif not (isinstance(given, Given) and isinstance(given.value, str) and given.value):
+                self.report((*path, name, node.key), "is needed: a name in quotes")
+                # Not the index alone: it would be taken for an address within the layer below.
+                table[node.key] = Given(f"item-{name}", self.origin)
+                keyed[f"item-{name}"] = table
+                continue
+            keyed[fold_name(name)] = table
         return keyed
-
-    def _name_servers(self, items: list[LayerTree]) -> None:
-        names = unused_names(item["name"].value for item in items if "name" in item)
-        for item in items:
-            if "name" not in item:
-                item["name"] = Given(next(names), self.origin)
 
     def _leaf(self, form: Form, raw: Any, path: Path) -> Any:
         if isinstance(raw, Mapping):
@@ -162,17 +170,36 @@ class Shaper:
         if not isinstance(value, str) or not value:
             return value
         if form in (Form.PATH, Form.PATHS):
-            return str(self.base / value)
+            return str(anchored(self.base, value))
         for mark, marked in (("unix:", Form.ADDRESSES), ("file:", Form.AUDIT)):
             if form is marked and value.startswith(mark) and value != mark:
-                return mark + str(self.base / value.removeprefix(mark))
+                return mark + str(anchored(self.base, value.removeprefix(mark)))
         return value
 
 
-def _shown(item: Any, key: str, index: int) -> str:
-    """How the path of an item shows it: by its key field where it has one."""
-    name = item.get(key) if key and isinstance(item, Mapping) else None
-    return name if isinstance(name, str) and name else str(index)
+def _item_names(key: str, items: list[Any], path: Path) -> list[str]:
+    """How paths show the items of a list: by key field, servers without one as they are called, others by index."""
+    given = [item.get(key) if key and isinstance(item, Mapping) else None for item in items]
+    unused = unused_names(given)
+    names: list[str] = []
+    for index, (item, name) in enumerate(zip(items, given, strict=True)):
+        if isinstance(name, str) and name:
+            names.append(name)
+        elif path == ("servers",) and isinstance(item, Mapping) and key not in item:
+            names.append(next(unused))
+        else:
+            names.append(str(index))
+    return distinct(names)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names; one that was there before gets its number behind it, so that both items are looked at."""
+    seen: dict[str, int] = {}
+    shown: list[str] = []
+    for name in names:
+        number = seen[fold_name(name)] = seen.get(fold_name(name), 0) + 1
+        shown.append(name if number == 1 else f"{name} ({number})")
+    return shown
 
 
 def is_index(text: str) -> bool:
@@ -194,9 +221,9 @@ def unused_names(taken: Iterable[object]) -> Iterator[str]:
 def suggestion(key: str, siblings: Iterable[str], known: Mapping[str, str]) -> str:
     """``; did you mean ...?`` with a key of the same table, else of any other; empty where nothing is close."""
     wanted = key.lower()[:64]
-    if near := difflib.get_close_matches(wanted, siblings, 1, 0.7):
+    if near := difflib.get_close_matches(wanted, siblings, 1, NEAR):
         return f'; did you mean "{near[0]}"?'
-    if near := difflib.get_close_matches(wanted, known, 1, 0.7):
+    if near := difflib.get_close_matches(wanted, known, 1, NEAR_ELSEWHERE):
         return f'; did you mean "{known[near[0]]}"?'
     return ""
 

@@ -17,15 +17,17 @@ from pydantic import ValidationError
 
 from .checks import server_findings
 from .environment import read_environment
-from .grafana import GrafanaReader, read_grafana
+from .grafana import GrafanaReader, drop_unused_files, read_grafana
 from .layer import Layer, LayerTree, Shaper
 from .merge import Merger, fill, origin_within
 from .origin import DEFAULT, ConfigurationError, Given, Origin, Problem, Problems
+from .origin import Path as KeyPath
 from .schema import Configuration
 from .schema.section import Finding, Place
 from .schema.shape import Leaf, Node, Table, Tables
-from .sources import HOCON_SIZE, OTHER_SIZE, SourceError, parse, read_text, suffix_of
-from .spellings import KNOWN, NATIVE, ROOT, SERVER, translate
+from .sources import HOCON_SIZE, OTHER_SIZE, SourceError, anchored, parse, read_text, suffix_of
+from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, ROOT, SERVER, translate
+from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
 
@@ -62,15 +64,20 @@ def load(
     :raises ConfigurationError: with every problem of every layer at once.
     """
     directory = (working_directory or Path.cwd()).absolute()
-    names = tuple(directory / file for file in files)
+    names = tuple(anchored(directory, file) for file in files)
     problems = Problems()
     layers = [_read_file(name, environment, problems) for name in names]
     complete = None not in layers
     usable = [layer for layer in layers if layer is not None]
     usable += read_environment(environment, directory, problems)
+    translation = translate(usable, problems)
     tree = _merge(usable, problems)
     _default_state_dir(tree, environment, directory)
-    configuration = _validate(tree, problems, complete=complete)
+    if translation.maker is not None:
+        _default_registration(tree)
+    if complete and translation.provider is not None and not tree.get("servers"):
+        _no_server(translation.provider, problems)
+    configuration = _validate(tree, problems, translation.wording, complete=complete)
     if problems.errors or configuration is None:
         raise ConfigurationError(problems.all)
     return Snapshot(configuration, generation, problems.all, names, MappingProxyType(_origins(NATIVE, tree)))
@@ -81,36 +88,43 @@ def _read_file(file: Path, environment: Mapping[str, str], problems: Problems) -
     origin = Origin("file", str(file))
     shaper = Shaper(origin, file.parent, problems, KNOWN)
     fallbacks: LayerTree = {}
+    names: tuple[str, ...] = ()
     try:
         suffix = suffix_of(file)
         text = read_text(file, HOCON_SIZE if suffix in (".conf", ".hocon") else OTHER_SIZE)
-        raw = read_grafana(text, environment) if suffix == ".toml" else None
+        raw = read_grafana(text, environment, origin, problems) if suffix == ".toml" else None
         if raw is None:
             raw = parse(text, suffix)
         else:
             reader = GrafanaReader(origin, problems)
-            raw, fallbacks = reader.adapt(raw), reader.fallbacks
+            raw, fallbacks, names = reader.adapt(raw), reader.fallbacks, reader.names
             shaper = Shaper(origin, file.parent, problems, KNOWN, unknown="warning")
     except SourceError as error:
         problems.add(origin, "", str(error))
         return None
-    return Layer(shaper.shape(ROOT, raw, ()), fallbacks)
+    return Layer(shaper.shape(ROOT, raw, ()), fallbacks, names)
 
 
 def _merge(layers: Sequence[Layer], problems: Problems) -> LayerTree:
-    maker = translate(layers, problems)
     tree: LayerTree = {}
     merger = Merger(problems)
     for layer in layers:
         merger.overlay(NATIVE, tree, layer.tree)
     for layer in layers:
         fill(NATIVE, tree, layer.fallbacks)
-    if maker is not None:
-        _default_registration(tree, maker, problems)
+        for name in layer.grafana:
+            drop_unused_files(tree.get("servers", {}).get(name), ("servers", name), problems)
     return tree
 
 
-def _default_registration(tree: LayerTree, maker: Origin, problems: Problems) -> None:
+def _no_server(provider: Origin, problems: Problems) -> None:
+    server = (*LDAP, "server")
+    if not problems.refuse(server) and not problems.refuse(("servers",)):
+        path = (*FIXED_USERS, "provider")
+        problems.add(provider, path, f"is ldap, and there is no server: set {written(server, provider)}")
+
+
+def _default_registration(tree: LayerTree) -> None:
     """ClearML's whitelist mode: its keys made the server and named no company for new users (DECISIONS 7)."""
     server = tree.get("servers", {}).get(SERVER[1], {})
     company = server.get("clearml", {}).get("default_company") if isinstance(server, dict) else None
@@ -118,8 +132,6 @@ def _default_registration(tree: LayerTree, maker: Origin, problems: Problems) ->
     if (company is not None and company.value) or not isinstance(clearml, dict) or "registration" in clearml:
         return
     clearml["registration"] = Given("whitelist", DEFAULT)
-    message = "whitelist, because default_company is not set: nobody from the directory may log in before being added"
-    problems.warn(maker, "clearml.registration", message)
 
 
 def _default_state_dir(tree: LayerTree, environment: Mapping[str, str], directory: Path) -> None:
@@ -128,7 +140,7 @@ def _default_state_dir(tree: LayerTree, environment: Mapping[str, str], director
     tree.setdefault("state_dir", Given(str(directory / (given or "var")), origin))
 
 
-def _validate(tree: LayerTree, problems: Problems, *, complete: bool) -> Configuration | None:
+def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool) -> Configuration | None:
     """The configuration, with every wrong value reported.
 
     Wrong values are taken out and the rest is validated again, so that the checks across keys run in any case. What is
@@ -142,19 +154,29 @@ def _validate(tree: LayerTree, problems: Problems, *, complete: bool) -> Configu
                 missing = detail["type"] == "missing"
                 if detail["type"] != "default_factory_not_called" and (complete or not missing):
                     path, origin = locate(NATIVE, tree, detail["loc"])
-                    problems.add(origin, path, _message(detail["type"], detail["msg"], detail.get("ctx", {})))
+                    message = _message(detail["type"], detail["msg"], detail.get("ctx", {}))
+                    problems.add(origin, path, message + wording.hint(path, origin))
                 _take_out(NATIVE, tree, detail["loc"][:-1] if missing else detail["loc"])
         else:
             for finding in (*configuration.all_findings(), *server_findings(configuration)):
-                _report(finding, tree, problems, complete=complete)
+                _report(finding, tree, problems, wording, complete=complete)
             return configuration
     return None
 
 
-def _report(finding: Finding, tree: LayerTree, problems: Problems, *, complete: bool) -> None:
+def _report(finding: Finding, tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool) -> None:
+    """Report a finding, unless it only follows from what is reported already."""
+
+    def refused(path: KeyPath) -> bool:
+        spelled = wording.spelled(path)
+        named_file = (*path[:-1], f"{path[-1]}_file") if path else path
+        return any(problems.refuse(name) for name in (path, named_file, spelled or path))
+
     path, origin = locate(NATIVE, tree, finding.place)
-    if not finding.absence or (complete and not problems.refuse(path)):
-        problems.add(origin, path, finding.message, finding.severity)
+    if finding.absence and (not complete or refused(path)):
+        return
+    if not any(refused(locate(NATIVE, tree, place)[0]) for place in finding.rests_on):
+        problems.add(origin, path, finding.message + wording.hint(path, origin), finding.severity)
 
 
 def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
@@ -163,12 +185,10 @@ def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
         case "missing":
             return "is needed"
         case "literal_error":
-            return f"expected {context['expected']}"
+            return f"expected {context['expected']}".replace("'', ", "")
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
             return "expected " + ", ".join(f"{words[name]} {limit}" for name, limit in context.items())
-        case "string_pattern_mismatch":
-            return f"expected text of the form {context['pattern']}"
         case "string_too_short":
             return "expected text that is not empty"
         case "string_too_long":
@@ -176,8 +196,8 @@ def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
     return text
 
 
-def locate(node: Node, tree: Any, place: Place) -> tuple[str, Origin]:
-    """Dotted path and origin of a place in the merged tree. An absent value has the origin of its table."""
+def locate(node: Node, tree: Any, place: Place) -> tuple[KeyPath, Origin]:
+    """Path and origin of a place in the merged tree. An absent value has the origin of its table."""
     path: list[str] = []
     origin = DEFAULT
     for step in place:
@@ -185,9 +205,9 @@ def locate(node: Node, tree: Any, place: Place) -> tuple[str, Origin]:
             origin = within
         key, node, tree = _step(node, tree, step)
         path.append(key)
-    if tree is not None and (within := origin_within(tree)) is not DEFAULT:
+    if path and tree is not None and (within := origin_within(tree)) is not DEFAULT:
         origin = within
-    return ".".join(path), origin
+    return tuple(path), origin
 
 
 def _step(node: Node, tree: Any, step: str | int) -> tuple[str, Node, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from gateway.identity import fold_name
+
 from .schema.section import Severity
 
 Kind = Literal["default", "file", "variable", "credential"]
@@ -78,7 +80,7 @@ class Problems:
         key = (origin.place, dotted, "" if severity == "error" and dotted else message)
         self._found.setdefault(key, Problem(origin.place, dotted, message, severity))
         if severity == "error":
-            names = dotted.split(".")
+            names = fold_name(dotted).split(".")
             self._refused.update(".".join(names[:length]) for length in range(1, len(names) + 1))
 
     def warn(self, origin: Origin, path: Path | str, message: str) -> None:
@@ -88,9 +90,9 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
-    def refuse(self, path: str) -> bool:
+    def refuse(self, path: Path) -> bool:
         """Whether an error about this path, or about something below it, is known, at whatever place."""
-        return path in self._refused
+        return fold_name(".".join(path)) in self._refused
 
     @property
     def all(self) -> tuple[Problem, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import stat
 import threading
 import tomllib
@@ -51,6 +52,18 @@ def suffix_of(path: Path) -> str:
     if suffix not in PARSERS:
         raise SourceError(f"unknown kind of file; expected one of {', '.join(PARSERS)}")
     return suffix
+
+
+def anchored(directory: Path, name: str | Path) -> Path:
+    """A path that belongs to a directory; without ``..`` where that leads to the same place (links may forbid it)."""
+    path = directory / name
+    if ".." not in path.parts:
+        return path
+    plain = Path(os.path.normpath(path))
+    try:
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else path
+    except (OSError, ValueError):
+        return path
 
 
 def read_text(path: Path, limit: int) -> str:
@@ -134,6 +147,8 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
+_EXPECTED: Final = re.compile(r"Expected ('[^\w']'|end of text)")
+"""What pyparsing says it expected, where that is one sign of HOCON's own or the end."""
 _hocon_lock: Final = threading.Lock()
 
 
@@ -145,7 +160,10 @@ def _hocon(text: str) -> Any:
         try:
             return _plain(module.ConfigParser.parse(text))
         except pyparsing.ParseBaseException as error:
-            raise SourceError(f"not valid HOCON (line {error.lineno}, column {error.column})") from None
+            expected = _EXPECTED.fullmatch(error.msg)
+            hint = f": expected {expected[1]}" if expected else ""
+            hint += "; text with signs such as = must be quoted" if hint.endswith("end of text") else ""
+            raise SourceError(f"not valid HOCON (line {error.lineno}, column {error.column}){hint}") from None
         except IncludeForbiddenError:
             raise SourceError("include is not supported: name each file with -c") from None
         except ConfigException as error:

@@ -20,6 +20,7 @@ from .schema import Configuration, Secret, plain_form
 from .schema.fields import Form
 from .schema.people import check_password_hash
 from .schema.shape import Leaf, Node, Table, Tables, shape_of
+from .wording import Wording, filled
 
 LDAP: Final = ("apiserver", "auth", "fixed_user_providers", "ldap")
 SERVER: Final = ("servers", "ldap")
@@ -51,6 +52,11 @@ def _as_list(value: Any) -> Any:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _no_null(value: Any) -> Any:
+    """ClearML's documents print ``domain null`` for none; a variable can give no other null to a text."""
+    return None if value == "null" else value
 
 
 def _capital(value: Any) -> Any:
@@ -104,7 +110,7 @@ def _other_rows() -> Iterator[Spelling]:
     yield Spelling((*auth, "max_expiration_sec"), ("tokens", "max_lifetime"), Form.DURATION)
     yield Spelling((*auth, "session_auth_cookie_name"), ("clearml", "cookie", "name"))
     yield Spelling((*auth, "cookies", "secure"), ("clearml", "cookie", "secure"), Form.FLAG)
-    yield Spelling((*auth, "cookies", "domain"), ("clearml", "cookie", "domain"))
+    yield Spelling((*auth, "cookies", "domain"), ("clearml", "cookie", "domain"), Form.TEXT, _no_null)
     yield Spelling((*auth, "cookies", "samesite"), ("clearml", "cookie", "same_site"), Form.TEXT, _capital)
     yield Spelling((*auth, "cookies", "httponly"), (), Form.FLAG)
     yield Spelling((*auth, "cookies", "max_age"), (), Form.INT)
@@ -120,6 +126,13 @@ def _other_rows() -> Iterator[Spelling]:
 
 
 SPELLINGS: Final = tuple(_rows())
+_FIXED_KEYS: Final = {"password": "password_hash", "admin": "clearml_role"}
+"""Keys of a fixed user that are called otherwise here."""
+_FURTHER_WORDS: Final = (
+    ((*LDAP, "server"), (*SERVER, "host")),
+    ((*FIXED_USERS, "users", "*", "password"), ("users", "*", "password_hash")),
+)
+"""Rows for what is missing: ClearML's path and ours."""
 _FIXED_USER: Final = Table(
     {
         **{name: Leaf(Form.TEXT) for name in ("username", "name", "email", "company")},
@@ -158,11 +171,22 @@ KNOWN: Final = known_keys(ROOT)
 """Every known key with its dotted path."""
 
 
-def translate(layers: Sequence[Layer], problems: Problems) -> Origin | None:
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What the layers said in ClearML's words."""
+
+    maker: Origin | None
+    """Where ClearML's keys made the server ``ldap`` (whitelist mode hangs on it, DECISIONS 7); None where another layer
+    had made it before, or none has."""
+    provider: Origin | None
+    """Where the provider of fixed users is said to be ldap."""
+    wording: Wording
+
+
+def translate(layers: Sequence[Layer], problems: Problems) -> Translation:
     """Turn the spelled keys of all layers into ours, in place.
 
-    Returns where ClearML's keys made the server ``ldap`` (whitelist mode hangs on it, DECISIONS 7); None where another
-    layer had made it before, or none has. The defaults that go with a server made so are added to its layer.
+    The defaults that go with a server made by ClearML's keys are added to its layer.
     """
     flags = [given for layer in layers if (given := _find(layer.tree, (*FIXED_USERS, "pass_hashed"))) is not None]
     translator = _Translator(problems, hashed=bool(flags) and flags[-1].value is True)
@@ -175,7 +199,7 @@ def translate(layers: Sequence[Layer], problems: Problems) -> Origin | None:
         if not made and spelled is not None and "host" not in native and "urls" not in native:
             maker, layer.fallbacks = spelled, _clearml_defaults()
         made = made or maker is not None or bool(native)
-    return maker.origin if maker else None
+    return Translation(maker.origin if maker else None, translator.provider, translator.wording)
 
 
 class _Translator:
@@ -185,6 +209,9 @@ class _Translator:
         self._problems = problems
         self._hashed = hashed
         self._placed: dict[Path, tuple[Path, Given]] = {}
+        self.wording = Wording((*((row.spelled, row.key) for row in SPELLINGS if row.key), *_FURTHER_WORDS))
+        self.provider: Origin | None = None
+        """Where the last layer says that the provider is ldap."""
 
     def translate(self, layer: Layer) -> None:
         """Translate one layer in place."""
@@ -198,16 +225,18 @@ class _Translator:
         self._fixed_users(layer, spelled)
 
     def _row(self, layer: Layer, row: Spelling, names: Path, given: Given) -> None:
-        spelled = _filled(row.spelled, names)
+        spelled = filled(row.spelled, names)
         if not row.key:
             self._problems.warn(given.origin, spelled, "has no effect here")
             return
+        key = filled(row.key, names)
+        self.wording.note(spelled, key, given.origin)
         try:
             value = None if given.value is None else row.change(given.value)
         except ValueError as error:
             self._problems.add(given.origin, spelled, str(error))
             return
-        self._place(layer.tree, _filled(row.key, names), spelled, Given(value, given.origin))
+        self._place(layer.tree, key, spelled, Given(value, given.origin))
 
     def _place(self, tree: LayerTree, key: Path, spelled: Path, given: Given) -> None:
         """Put a translated value; two spellings with different values within one layer clash."""
@@ -236,7 +265,11 @@ class _Translator:
     def _provider(self, spelled: LayerTree) -> None:
         path = (*FIXED_USERS, "provider")
         given = _find(spelled, path)
-        if given is not None and given.value is not None and _lower(given.value) != "ldap":
+        if given is None or given.value is None:
+            return
+        if _lower(given.value) == "ldap":
+            self.provider = given.origin
+        else:
             self._problems.add(given.origin, path, "expected ldap: no other provider is supported")
 
     def _fixed_users(self, layer: Layer, spelled: LayerTree) -> None:
@@ -249,6 +282,8 @@ class _Translator:
             if isinstance(fields, Given):
                 continue
             for key, given in fields.items():
+                ours = _FIXED_KEYS.get(key, key)
+                self.wording.note((*path, name, key), ("users", name, ours), given.origin)
                 self._fixed_user(layer, name, key, given)
 
     def _fixed_user(self, layer: Layer, name: str, key: str, given: Given) -> None:
@@ -257,16 +292,16 @@ class _Translator:
             self._problems.warn(given.origin, spelled, "has no effect here: local users have the default company")
         elif key == "admin":
             role = "admin" if given.value is True else ""
-            self._place(layer.tree, (*target, "clearml_role"), spelled, Given(role, given.origin))
+            self._place(layer.tree, (*target, _FIXED_KEYS[key]), spelled, Given(role, given.origin))
         elif key == "password" and isinstance(given.value, str):
             try:
                 password = _decoded(given.value) if self._hashed else _concealed(given.value)
             except ValueError as error:
                 self._problems.add(given.origin, spelled, str(error))
             else:
-                self._place(layer.tree, (*target, "password_hash"), spelled, Given(password, given.origin))
+                self._place(layer.tree, (*target, _FIXED_KEYS[key]), spelled, Given(password, given.origin))
         else:
-            self._place(layer.tree, (*target, "password_hash" if key == "password" else key), spelled, given)
+            self._place(layer.tree, (*target, _FIXED_KEYS.get(key, key)), spelled, given)
 
 
 def _concealed(password: str) -> Secret:
@@ -336,6 +371,3 @@ def _matches(tree: Any, pattern: Path, names: Path = ()) -> Iterator[tuple[Path,
         yield from _matches(below, pattern[1:], (*names, name))
 
 
-def _filled(pattern: Path, names: Path) -> Path:
-    rest: Iterator[str] = iter(names)
-    return tuple(next(rest) if part == "*" else part for part in pattern)

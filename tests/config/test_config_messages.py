@@ -219,10 +219,10 @@ VARIABLES: list[tuple[str, dict[str, str], list[str]]] = [
             SPELLED + "use_tls": "",
         },
         [
+            f"warning: {SPELLED}use_tls: {LDAP}.use_tls: is empty, which counts as not given",
             "warning: CLEARML__http__max_body: http.max_body: is empty, which counts as not given",
             "warning: CLEARML__http__shutdown: http.shutdown: is empty, which counts as not given",
             "warning: CLEARML__login__queue: login.queue: is empty, which counts as not given",
-            f"warning: {SPELLED}use_tls: {LDAP}.use_tls: is empty, which counts as not given",
         ],
     ),
 ]

@@ -105,7 +105,7 @@ UNKNOWN = [
     ("CLEARML__http__keepaliv", 'http.keepaliv: unknown key; did you mean "keepalive"?'),
     ("CLEARML__lockout__failure", 'lockout.failure: unknown key; did you mean "failures"?'),
     ("CLEARML__max_body_FILE", "max_body_file: unknown key"),
-    ("CLEARML__http__max_body_FILE", "http.max_body_file: unknown key"),
+    ("CLEARML__http__max_body_FILE", 'http.max_body_file: unknown key; did you mean "max_body"?'),
     ("CLEARML__", ": unknown key"),
     ("CLEARML__workers", "workers: unknown key"),
     ("CLEARML__foo__bar", ": foo: unknown key"),

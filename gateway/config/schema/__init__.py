@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from gateway.identity import fold_name
+from gateway.identity import LOCAL, fold_name
 
 from .address import Address, TcpAddress, UnixAddress
 from .clearml import Clearml, Credential, Vaults
@@ -73,7 +73,8 @@ class Configuration(Section):
     uvloop: Flag = Field(default_factory=_uvloop_importable)
     """Use uvloop. Default: where it can be imported."""
     admins: ExactTexts = ()
-    """Administrators: ``user:NAME``, ``user:SERVER/NAME``, ``group:NAME``, ``group:SERVER/NAME`` or ``group:DN``."""
+    """Administrators: ``user:NAME`` for a local user, ``user:SERVER/NAME`` for one of a directory, ``group:NAME`` for a
+    group of any server and of local users, ``group:SERVER/NAME`` for a group of one server, ``group:DN``."""
     group_mappings: tuple[GroupMapping, ...] = ()
     """What membership in groups gives to local users, in order."""
     http: Http = Field(default_factory=Http)
@@ -111,18 +112,51 @@ class Configuration(Section):
     def findings(self) -> Iterator[Finding]:
         yield from _twice("servers", "name", [server.name for server in self.servers])
         yield from _twice("users", "username", [user.username for user in self.users])
+        if not self.servers and not self.users:
+            message = "nobody can log in: no servers and no users"
+            yield Finding((), message, "warning", absence=True, rests_on=(("servers",), ("users",)))
         yield from self._admin_findings()
+        yield from self._whitelist_findings()
         yield from self._exposure_findings()
         if not self.listen:
             yield Finding(("listen",), "needs at least one address")
         if self.clearml.cookie.same_site == "None" and not self.secure_cookies:
-            yield Finding(("clearml", "cookie", "same_site"), "browsers drop a SameSite=None cookie that is not Secure")
+            message = "browsers drop a SameSite=None cookie that is not Secure"
+            place = ("clearml", "cookie", "same_site")
+            yield Finding(place, message, rests_on=(("clearml", "cookie", "secure"), ("public_url",)))
 
     def _admin_findings(self) -> Iterator[Finding]:
         for index, admin in enumerate(self.admins):
             kind, _, name = admin.partition(":")
             if kind not in ("user", "group") or not name.strip():
-                yield Finding(("admins", index), "expected user:NAME, user:SERVER/NAME, group:NAME or group:DN")
+                message = "expected user:NAME, user:SERVER/NAME, group:NAME, group:SERVER/NAME or group:DN"
+                yield Finding(("admins", index), message)
+            elif message := self._nobody(kind, name):
+                rests_on = (("servers",), ("users",))
+                yield Finding(("admins", index), message, "warning", absence=True, rests_on=rests_on)
+
+    def _nobody(self, kind: str, name: str) -> str:
+        """Why an administrator's name can fit nobody; empty where it may fit somebody."""
+        folded = name.lower()
+        if any(folded.startswith(f"{server.name.lower()}/") for server in self.servers):
+            return ""
+        local = fold_name(folded.removeprefix(f"{LOCAL}/"))
+        if kind == "user" and any(fold_name(user.username) == local for user in self.users):
+            return ""
+        # A DN may hold slashes too; a server's name comes before its first =.
+        server = name.partition("=")[0].rpartition("/")[0]
+        if server and server.lower() != LOCAL:
+            return f"there is no server {server}"
+        return "user:NAME is for local users, and this is none: write user:SERVER/NAME" if kind == "user" else ""
+
+    def _whitelist_findings(self) -> Iterator[Finding]:
+        if self.clearml.registration != "whitelist":
+            return
+        for index, server in enumerate(self.servers):
+            if not server.clearml.default_company:
+                message = "is not set, and clearml.registration is whitelist: nobody of this server may log in, because"
+                message += " this version has no way to fill the whitelist yet; a default_company admits everyone"
+                yield Finding(("servers", index, "clearml", "default_company"), message, "warning", absence=True)
 
     def _exposure_findings(self) -> Iterator[Finding]:
         exposed = [str(address) for address in self.listen if not address.loopback]
@@ -142,5 +176,5 @@ def _twice(section: str, key: str, names: list[str]) -> Iterator[Finding]:
     for index, name in enumerate(names):
         folded = fold_name(name)
         if folded in seen:
-            yield Finding((section, index, key), f"{name} is used twice")
+            yield Finding((section, index, key), f"there are two of the name {name}: rename one")
         seen.add(folded)

@@ -7,18 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .fields import Flag, Items, OptionalFlag, Secret, SecretText, Text, Texts, WebOrigins, no_items
+from .fields import Flag, Items, OptionalFlag, Secret, SecretText, Text, Texts, WebOrigins, matching, no_items
 from .section import Finding, Section, not_both
 
 ServiceRole = Literal["system", "root", "admin", "superuser", "user", "annotator", "guest"]
+
+CookieName = Annotated[Text, matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "letters, digits and !#$%&'*+-.^_`|~ alone")]
+CompanyId = Annotated[Text, matching(r"[0-9a-f]{32}", "32 hexadecimal digits (small letters)")]
 
 
 class Cookie(Section):
     """The cookie that ``auth.login`` sets."""
 
-    name: Annotated[Text, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "clearml_token_basic"
+    name: CookieName = "clearml_token_basic"
     """Cookie name (RFC 6265 token)."""
-    domain: Annotated[Text, Field(pattern=r"^[A-Za-z0-9.-]*$")] = ""
+    domain: Annotated[Text, matching(r"[A-Za-z0-9.-]*", "a domain such as example.com")] = ""
     """Domain attribute; empty means this host only."""
     secure: OptionalFlag = None
     """Secure attribute; not given means: when ``public_url`` is https."""
@@ -50,17 +53,18 @@ class Clearml(Section):
     """Word for the product's edition; SDKs ask for vaults unless it is ``basic``."""
     company_name: Text = "clearml"
     """Name of the company."""
-    company: Annotated[Text, Field(pattern=r"^[0-9a-f]{32}$")] = "d1bd92a3b039400cbafc60a7a5b1e52b"
+    company: CompanyId = "d1bd92a3b039400cbafc60a7a5b1e52b"
     """Id of the company, 32 hexadecimal digits."""
     registration: Literal["open", "whitelist"] = "open"
-    """``whitelist``: a directory user needs an entry in the whitelist. Local users never do."""
+    """``whitelist``: a directory user needs an entry in the whitelist, which this version cannot fill yet; servers with
+    ``default_company`` admit everyone all the same. Local users never need one."""
     token_secret: SecretText = Field(default_factory=Secret)
     """HS256 secret of ClearML tokens; without it the key ring has one."""
     password_login: Flag = True
     """Let people log in with user name and password."""
-    api_version: Annotated[Text, Field(pattern=r"^\d+\.\d+$")] = "2.34"
+    api_version: Annotated[Text, matching(r"\d+\.\d+", "a version such as 2.34")] = "2.34"
     """API version that clients are told."""
-    server_version: Annotated[Text, Field(pattern=r"^\d+(\.\d+){1,3}$")] = "2.3.0"
+    server_version: Annotated[Text, matching(r"\d+(\.\d+){1,3}", "a version such as 2.3.0")] = "2.3.0"
     """Server version that clients are told."""
     cookie: Cookie = Field(default_factory=Cookie)
     credentials: Items[Credential] = Field(default_factory=no_items)
@@ -97,4 +101,5 @@ class Vaults(Section):
     """ClearML configuration vaults."""
 
     groups: Items[VaultGroup] = Field(default_factory=no_items)
-    """Groups that vaults can belong to, by name."""
+    """Groups that vaults can belong to, by name. So far there are no such vaults: the names count only where a server
+    has ``prohibit_user_login_if_not_in_group``, the keys within for nothing."""

@@ -7,7 +7,8 @@ number where text is expected is an error that says to quote it, because ``01234
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from .address import Address, TcpAddress, UnixAddress, parse_address
 from .secret import Secret
-from .units import parse_duration, parse_size
+from .units import parse_duration, parse_interval, parse_size
 
 __all__ = [
     "Address",
@@ -31,6 +32,7 @@ __all__ = [
     "Flag",
     "Form",
     "Int",
+    "Interval",
     "Items",
     "KeyedBy",
     "Network",
@@ -50,6 +52,7 @@ __all__ = [
     "UnixAddress",
     "WebOrigins",
     "WebUrl",
+    "matching",
     "no_items",
 ]
 
@@ -107,6 +110,35 @@ def _guard(parse: Callable[[Any], T]) -> Callable[[object], T]:
     return run
 
 
+def matching(pattern: str, words: str) -> AfterValidator:
+    """A check that a text as a whole has a form, which ``words`` describe."""
+    form = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if form.fullmatch(text) is None:
+            raise _error(f"expected {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _every(parse: Callable[[str], T], items: Sequence[str]) -> tuple[T, ...]:
+    """Every item parsed.
+
+    :raises ValueError: naming each item that cannot be; where there are several, by its index.
+    """
+    parsed: list[T] = []
+    refused: list[str] = []
+    for index, item in enumerate(items):
+        try:
+            parsed.append(parse(item))
+        except ValueError as error:
+            refused.append(f"item {index}: {error}" if len(items) > 1 else str(error))
+    if refused:
+        raise ValueError("; ".join(refused))
+    return tuple(parsed)
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("expected text; write it in quotes")
@@ -158,16 +190,20 @@ def _paths(value: object) -> tuple[Path, ...]:
 def _addresses(value: object) -> tuple[Address, ...]:
     if isinstance(value, tuple) and all(isinstance(item, TcpAddress | UnixAddress) for item in value):
         return value
-    return tuple(parse_address(text) for text in _texts(value))
+    return _every(parse_address, _texts(value))
 
 
 def _networks(value: object) -> tuple[Network, ...]:
     if isinstance(value, tuple) and all(isinstance(item, IPv4Network | IPv6Network) for item in value):
         return value
+    return _every(_network, _texts(value))
+
+
+def _network(text: str) -> Network:
     try:
-        return tuple(ip_network(text) for text in _texts(value))
+        return ip_network(text)
     except ValueError as error:
-        raise ValueError(f"expected a list of networks such as 10.0.0.0/8: {error}") from None
+        raise ValueError(f"expected a network such as 10.0.0.0/8: {error}") from None
 
 
 def _web_url(value: object) -> str:
@@ -183,10 +219,14 @@ def _web_url(value: object) -> str:
 
 
 def _web_origins(value: object) -> tuple[str, ...]:
-    origins = tuple(_web_url(item) for item in _texts(value))
-    if any(urlsplit(origin).path for origin in origins):
-        raise ValueError("expected web origins such as https://app.example.com, without a path")
-    return origins
+    return _every(_web_origin, _texts(value))
+
+
+def _web_origin(text: str) -> str:
+    origin = _web_url(text)
+    if urlsplit(origin).path:
+        raise ValueError("expected a web origin such as https://app.example.com, without a path")
+    return origin
 
 
 def _audit_target(value: object) -> str:
@@ -229,6 +269,8 @@ SecretText = Annotated[Secret, Form.SECRET]
 Flag = Annotated[bool, Form.FLAG, BeforeValidator(_guard(_flag))]
 OptionalFlag = Annotated[bool | None, Form.FLAG, BeforeValidator(_guard(_optional(_flag)))]
 Int = Annotated[int, Form.INT, BeforeValidator(_guard(_int))]
+Interval = Annotated[float, Form.DURATION, BeforeValidator(_guard(parse_interval))]
+"""A duration, or ``always`` (0) or ``never`` (infinite)."""
 Duration = Annotated[float, Form.DURATION, BeforeValidator(_guard(parse_duration))]
 Size = Annotated[int, Form.SIZE, BeforeValidator(_guard(parse_size))]
 PathText = Annotated[Path, Form.PATH, BeforeValidator(_guard(_path))]

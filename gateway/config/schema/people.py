@@ -133,7 +133,7 @@ class Tokens(Section):
         if not self.lifetime:
             yield Finding(("lifetime",), "must be longer than 0")
         if self.max_lifetime < self.lifetime:
-            yield Finding(("max_lifetime",), "is shorter than tokens.lifetime")
+            yield Finding(("max_lifetime",), "is shorter than tokens.lifetime", rests_on=(("lifetime",),))
         if self.master_key and not _is_key(self.master_key.reveal()):
             yield Finding(("master_key",), "expected 32 bytes in base64 (openssl rand -base64 32)")
 

@@ -22,10 +22,13 @@ class Finding:
     severity: Severity = "error"
     absence: bool = False
     """True where a key is missing: not worth saying when a file could not be read at all."""
+    rests_on: tuple[Place, ...] = ()
+    """Other keys that it follows from, seen like ``place``: not worth saying where one of them was refused."""
 
     def below(self, *outer: str | int) -> Finding:
         """The same finding as the enclosing section sees it."""
-        return Finding((*outer, *self.place), self.message, self.severity, self.absence)
+        rests_on = tuple((*outer, *place) for place in self.rests_on)
+        return Finding((*outer, *self.place), self.message, self.severity, self.absence, rests_on)
 
 
 class Section(BaseModel):
@@ -60,4 +63,4 @@ def _within(value: object, *place: str | int) -> Iterator[Finding]:
 def not_both(first: str, second: str, given: Iterable[object]) -> Iterator[Finding]:
     """A finding where both of two alternatives are given."""
     if all(given):
-        yield Finding((second,), f"cannot be given together with {first}")
+        yield Finding((second,), f"cannot be given together with {first}", rests_on=((first,),))

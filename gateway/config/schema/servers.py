@@ -68,13 +68,13 @@ class GroupMapping(Section):
     group_dn: Text = ""
     """The group as the directory names it, or ``*`` for everyone."""
     org_role: OrgRole = ""
-    """Grafana role: Viewer, Editor, Admin or None."""
+    """Grafana role: Viewer, Editor, Admin or None. So far it counts only as a match for ``require_mapping``."""
     org_id: Annotated[Int, Field(ge=1)] = 1
     """Grafana organisation."""
     grafana_admin: OptionalFlag = None
-    """Grafana server administrator."""
+    """Grafana server administrator. So far it counts only as a match for ``require_mapping``."""
     policies: Texts = ()
-    """Policies; those of all matching rows add up."""
+    """Policies; those of all matching rows add up. So far they count only as a match for ``require_mapping``."""
     clearml_role: ClearmlRole = ""
     """ClearML role; the highest of all matching rows counts."""
     admin: Flag = False
@@ -110,7 +110,7 @@ class ServerGroups(Section):
     """ClearML groups by directory groups (clearml.md 1.3)."""
 
     enabled: Flag = False
-    """At login add the user to each existing group that is called as one of the directory's."""
+    """Without effect so far: at login add the user to each existing group that is called as one of the directory's."""
     prohibit_user_login_if_not_in_group: Flag = False
     """Refuse a user with no matching group."""
     admins: ExactTexts = ()
@@ -266,18 +266,21 @@ class Server(Section):
 
     def _tls_findings(self) -> Iterator[Finding]:
         if self.client_cert and not self.client_key:
-            yield Finding(("client_cert",), "needs client_key as well")
+            yield Finding(("client_cert",), "needs client_key as well", rests_on=(("client_key",),))
         if self.client_key and not self.client_cert:
-            yield Finding(("client_key",), "needs client_cert as well")
+            yield Finding(("client_key",), "needs client_cert as well", rests_on=(("client_cert",),))
         if self.max_tls_version < self.min_tls_version:
-            yield Finding(("max_tls_version",), "is older than min_tls_version")
+            message = "is older than min_tls_version"
+            yield Finding(("max_tls_version",), message, rests_on=(("min_tls_version",),))
         if self.ssl_skip_verify:
             yield Finding(("ssl_skip_verify",), "the server's certificate is not checked", "warning")
 
     def _bind_findings(self) -> Iterator[Finding]:
         if self.mode == "service" and not (self.bind_dn and self.bind_password):
-            yield Finding(("bind_dn",), "bind_mode service needs bind_dn and bind_password", absence=True)
+            message = "bind_mode service needs bind_dn and bind_password"
+            yield Finding(("bind_dn",), message, absence=True, rests_on=(("bind_password",), ("bind_mode",)))
         if self.mode == "unauthenticated" and self.bind_mode == "auto":
-            yield Finding(("bind_dn",), "has no bind_password: searches are not authenticated", "warning")
+            message = "has no bind_password: searches are not authenticated"
+            yield Finding(("bind_dn",), message, "warning", rests_on=(("bind_password",),))
         if self.mode == "single" and PLACEHOLDER.search(self.bind_dn) is None:
             yield Finding(("bind_dn",), "single bind needs %s or {0} in place of the user name")

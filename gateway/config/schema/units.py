@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from typing import Final
@@ -14,6 +15,7 @@ _SECONDS: Final = {
     **dict.fromkeys(("d", "day", "days"), 86400.0),
     **dict.fromkeys(("w", "week", "weeks"), 604800.0),
 }
+_INTERVALS: Final = {"always": 0.0, "never": math.inf}
 _BYTES: Final = {
     **dict.fromkeys(("", "b", "byte", "bytes"), 1),
     **dict.fromkeys(("k", "kib"), 1024),
@@ -47,6 +49,19 @@ def parse_duration(value: object) -> float:
     if not 0 <= seconds <= LONGEST_SECONDS:
         raise ValueError("expected a duration between 0 and a hundred years")
     return float(seconds)
+
+
+def parse_interval(value: object) -> float:
+    """Seconds like ``parse_duration``; besides ``"always"``, which is 0, and ``"never"``, which is infinite.
+
+    :raises ValueError: for anything else.
+    """
+    if isinstance(value, str) and (word := value.strip().lower()) in _INTERVALS:
+        return _INTERVALS[word]
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or always, or never") from None
 
 
 def _seconds_of(text: str) -> float:
