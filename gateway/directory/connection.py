@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -35,6 +37,7 @@ from gateway.directory.messages import (
     envelope,
     extended_request,
     open_envelope,
+    result_name,
     unbind_request,
 )
 
@@ -56,6 +59,8 @@ _MAX_UNSENT: Final = 4 * 1024 * 1024
 _ANSWER_MESSAGES: Final = 4
 """The entries of one search may take as many octets as this many of the longest messages."""
 _CLOSE_SECONDS: Final = 1.0
+_UNKNOWN_AUTHORITY: Final = frozenset({7, 18, 19, 20, 21})
+"""OpenSSL's verify codes for a certificate whose issuer is not trusted; 7: another of the same name is."""
 
 
 class Unreachable(DirectoryError):
@@ -111,13 +116,14 @@ class Endpoint:
 class _Pending:
     """An operation that waits for its last message."""
 
-    __slots__ = ("entries", "final", "future", "octets", "reads", "timer")
+    __slots__ = ("entries", "final", "future", "octets", "patience", "since", "timer")
 
-    def __init__(self, future: asyncio.Future[Result], final: int, timer: asyncio.TimerHandle, reads: int) -> None:
+    def __init__(self, future: asyncio.Future[Result], final: int, timer: asyncio.TimerHandle, patience: float) -> None:
         self.future = future
         self.final = final
         self.timer = timer
-        self.reads = reads
+        self.patience = patience
+        self.since = future.get_loop().time()
         self.entries: list[Entry] = []
         self.octets = 0
 
@@ -129,14 +135,17 @@ class Connection(asyncio.BufferedProtocol):
         self.endpoint = endpoint
         self.on_lost: Callable[[Connection], None] | None = None
         """Called once when the connection ends by any way but ``close``."""
+        self.silent = False
+        """Nothing was read for half of the time that an operation had, which was then given up; until the next read."""
         self._max_message = max_message
         self._max_entries = max_entries
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        """Loop time of the last read, at first that of the beginning."""
         self._transport: asyncio.Transport
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._lost: DirectoryError | None = None
         self._closing = False
-        self._silent = False
         self._exclusive = False
         self._pending: dict[int, _Pending] = {}
         self._last_id = 0
@@ -145,14 +154,13 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = bytearray(_BUFFER)
         self._filled = 0
         self._wanted = 0
-        self._reads = 0
 
     # What the pool asks
 
     @property
     def usable(self) -> bool:
-        """Whether a new operation should go here: open, and not silent since an operation timed out."""
-        return self._lost is None and not self._silent
+        """Whether a new operation should go here: open and not silent."""
+        return self._lost is None and not self.silent
 
     @property
     def outstanding(self) -> int:
@@ -193,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
             async with asyncio.timeout(timeout):
                 result = await self._alone(extended_request(START_TLS), EXTENDED_RESPONSE, timeout)
                 if result.code:
-                    raise Unreachable(f"{self.endpoint}: StartTLS refused: {result.code} {result.message}".rstrip())
+                    raise Unreachable(f"{self.endpoint}: StartTLS refused: {answer_of(result)}")
                 if self._filled:
                     raise ProtocolError(f"{self.endpoint}: octets in clear behind the answer to StartTLS")
                 transport = await self._loop.start_tls(
@@ -245,7 +253,7 @@ class Connection(asyncio.BufferedProtocol):
             raise RuntimeError("a bind is outstanding on this connection")
         message_id = self._next_id()
         timer = self._loop.call_later(timeout, self._expire, message_id)
-        pending = _Pending(self._loop.create_future(), final, timer, self._reads)
+        pending = _Pending(self._loop.create_future(), final, timer, timeout)
         self._pending[message_id] = pending
         self._send(envelope(message_id, operation))
         return message_id, pending
@@ -271,6 +279,8 @@ class Connection(asyncio.BufferedProtocol):
         """Nobody waits any more: the waiter was cancelled, the deadline passed, or the answer grew too large."""
         pending = self._pending.pop(message_id)
         pending.timer.cancel()
+        if self._loop.time() - max(self.heard_at, pending.since) >= pending.patience / 2:
+            self.silent = True
         if pending.final == SEARCH_DONE:
             self._send(envelope(self._next_id(), abandon_request(message_id)))
         else:
@@ -278,7 +288,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _expire(self, message_id: int) -> None:
         pending = self._pending[message_id]
-        self._silent = self._reads == pending.reads
         self._give_up(message_id)
         if not pending.future.done():
             pending.future.set_exception(TimedOut(f"{self.endpoint}: no answer in time"))
@@ -305,8 +314,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take all complete messages from the buffer."""
-        self._reads += 1
-        self._silent = False
+        self.heard_at = self._loop.time()
+        self.silent = False
         self._filled += nbytes
         if self._filled < self._wanted:
             return
@@ -369,8 +378,7 @@ class Connection(asyncio.BufferedProtocol):
         if message_id == 0 and tag == EXTENDED_RESPONSE:
             notice = decode_operation(data, tag, begin, end)
             if isinstance(notice, Result) and notice.name == NOTICE_OF_DISCONNECTION:
-                told = f"disconnected by the directory: {notice.code} {notice.message}".rstrip()
-                self._end(ConnectionLost(f"{self.endpoint}: {told}"))
+                self._end(ConnectionLost(f"{self.endpoint}: disconnected by the directory: {answer_of(notice)}"))
 
     # The end
 
@@ -428,14 +436,22 @@ def _keep_alive(sock: socket.socket | None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
+def answer_of(result: Result) -> str:
+    """A result as operators read it: ``49 invalidCredentials (the directory's own text)``."""
+    return result_name(result.code) + (f" ({result.message})" if result.message else "")
+
+
 def reason_of(error: BaseException) -> str:
     """What an operator can use of an exception of the socket or TLS layer."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
+        advice = " (set root_ca_cert)" if error.verify_code in _UNKNOWN_AUTHORITY else ""
+        return f"certificate refused: {error.verify_message}{advice}"
     if isinstance(error, TimeoutError):
         return "no connection in time"
     if isinstance(error, ConnectionResetError):
         return "connection reset by the other side"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return f"TLS failed: {error.reason.replace('_', ' ').lower()}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, OSError) and error.errno and error.errno in errno.errorcode:
+        return os.strerror(error.errno)  # asyncio's own text says "Connect call failed" for all of them
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -12,6 +12,7 @@ import asyncio
 import copy
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.directory.connection import (
@@ -20,12 +21,18 @@ from gateway.directory.connection import (
     Endpoint,
     ServiceBindFailed,
     Unreachable,
+    answer_of,
     reason_of,
 )
+from gateway.directory.messages import Result
 
 _FIRST_BACKOFF: Final = 0.1
 _QUICK_BACKOFF: Final = 1.0
 """Longest pause, in seconds, before asking a host again that refused without keeping anybody waiting."""
+HOST_TROUBLE: Final = frozenset({51, 52})
+"""Result codes busy and unavailable: another host may do better."""
+_WANTS_TLS: Final = frozenset({8, 13})
+"""Result codes strongerAuthRequired and confidentialityRequired."""
 
 
 class Host:
@@ -51,6 +58,19 @@ class Host:
         self.error = copy.copy(error)  # without its traceback, whose frames hold a password
         self.failed_at = now
         self.retry_at = now + min(longest, max(waited, growing), _QUICK_BACKOFF if quick else longest)
+
+
+def candidates(hosts: Sequence[Host], now: float) -> list[Host]:
+    """The hosts that are well, in order, then those that failed and may be asked again."""
+    well = [host for host in hosts if not host.failures]
+    return well + [host for host in hosts if host.failures and host.retry_at <= now]
+
+
+def why_none(hosts: Sequence[Host]) -> DirectoryError:
+    """Why no host gave a connection; a refused service account comes before all else."""
+    errors = [host.error for host in hosts if host.error is not None]
+    refused = next((error for error in errors if isinstance(error, ServiceBindFailed)), None)
+    return copy.copy(refused) if refused else Unreachable("; ".join(map(str, errors)) or "no host could be asked")
 
 
 async def connect(
@@ -111,3 +131,33 @@ async def _open(connection: Connection, address: str, context: ssl.SSLContext | 
                     await connection.close()
 
 
+async def bind_service(connection: Connection, dn: str, password: str, timeout: float) -> None:
+    """Bind as the service, without a password if there is none; closes the connection when that does not succeed.
+
+    Raises ``ServiceBindFailed``, ``Unreachable`` or ``ProtocolError``.
+    """
+    try:
+        if password:
+            result = await connection.bind(dn, password, timeout)
+        else:
+            result = await connection.bind_without_password(dn, timeout)
+        if result.code:
+            raise ServiceBindFailed(f"{connection.endpoint}: {_refusal(result, dn, password)}", result.code)
+    except BaseException:
+        connection.abort()
+        await connection.close()
+        raise
+
+
+def _refusal(result: Result, dn: str, password: str) -> str:
+    """What happened, in the directory's words too, and which keys of the configuration to look at."""
+    if not dn:
+        who, advice = "an anonymous bind", "set bind_dn and bind_password"
+    elif not password:
+        who, advice = f"the service account {dn} without a password", "set bind_password"
+    else:
+        who, advice = f"the service account {dn}", "check bind_dn and bind_password"
+    if result.code in _WANTS_TLS:
+        advice = "set start_tls or use_ssl"
+    told = f"{who} was refused: {answer_of(result)}"
+    return told if result.code in HOST_TROUBLE else f"{told}; {advice}"

@@ -270,5 +270,5 @@ _RESULT_NAMES: Final = {
 
 
 def result_name(code: int) -> str:
-    """A result code as operators know it, ``49 invalidCredentials`` (RFC 4511 appendix A); an unknown one is a number."""
+    """A result code as operators know it, ``49 invalidCredentials`` (RFC 4511 appendix A); the number if unknown."""
     return f"{code} {_RESULT_NAMES.get(code, '')}".rstrip()

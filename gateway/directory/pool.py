@@ -17,7 +17,7 @@ import copy
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,18 +32,18 @@ from gateway.directory.connection import (
     require_password,
 )
 from gateway.directory.exclusive import ExclusiveConnections, acquire
-from gateway.directory.hosts import Host, connect
+from gateway.directory.hosts import HOST_TROUBLE, Host, bind_service, candidates, connect, why_none
 from gateway.directory.messages import Entry, Result, SearchRequest
 
 __all__ = ["Bound", "Endpoint", "Pool", "PoolState", "ServiceBindFailed"]
 
 log = logging.getLogger(__name__)
 
-_HOST_TROUBLE: Final = frozenset({51, 52})
-"""Result codes busy and unavailable: another host may do better."""
 _SEARCHES: Final = 64
 """Searches at once on the service connection: slapd closes one with 100 (anonymous) or 1000 waiting operations."""
 _NOT_YET: Final = "not connected yet"
+_START_SECONDS: Final = 2.0
+"""``start`` waits no longer for the first connection, whatever the timeouts: a directory may accept and stay silent."""
 _SHORT_LIFE: Final = 1.0
 _SHORT_LIVES: Final = 3
 """So many service connections in a row, lost within ``_SHORT_LIFE`` seconds and of no use to anybody, are a failure."""
@@ -78,7 +78,8 @@ class Bound:
         if self.result.code:
             raise RuntimeError("the bind of this connection failed")
         self._pool.searches += 1
-        return await self._connection.search(request, value, self._pool.remaining(self._deadline))
+        with self._pool.listening(self._connection):
+            return await self._connection.search(request, value, self._pool.remaining(self._deadline))
 
 
 class Pool:
@@ -168,7 +169,8 @@ class Pool:
     async def _search(self, request: SearchRequest, value: str, deadline: float) -> tuple[list[Entry], Result]:
         connection = await self._service_connection(deadline)
         self.searches += 1
-        answer = await connection.search(request, value, self.remaining(deadline))
+        with self.listening(connection):
+            answer = await connection.search(request, value, self.remaining(deadline))
         self._short_lives = 0
         return answer
 
@@ -201,6 +203,23 @@ class Pool:
             raise TimedOut(f"{self.name}: no connection in time")
         return min(left, self._request_timeout)
 
+    @contextlib.contextmanager
+    def listening(self, connection: Connection) -> Iterator[None]:
+        """Around an operation. When it ends in silence, connections that were not used in the meantime are not trusted.
+
+        A firewall that forgets idle connections drops what they send without a word, from all of them alike.
+        """
+        begun, heard_at = self._now(), connection.heard_at
+        try:
+            yield
+        except BaseException:
+            if connection.silent:
+                self._exclusive.close_idle(begun)
+                if self._service is not None and self._service.heard_at <= heard_at:
+                    self._service.silent = True
+                self._wake.set()
+            raise
+
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
@@ -218,15 +237,20 @@ class Pool:
         return self._state
 
     async def start(self) -> None:
-        """Try each host once, and watch over the connections from now on. A directory that is down is no error."""
-        if self._keeper is None:
-            with contextlib.suppress(DirectoryError):
-                if self._with_service:
-                    patience = len(self._hosts) * (self._connect_timeout + self._request_timeout)
-                    await self._service_connection(self._now() + patience)
-                else:
-                    self._exclusive.put(await self._connect())
-            self._keeper = asyncio.create_task(self._keep(), name=f"pool {self.name}")
+        """Try each host once, and watch over the connections from now on. A directory that is down is no error.
+
+        Returns after ``_START_SECONDS`` at the latest; the attempt then goes on by itself.
+        """
+        if self._keeper is not None:
+            return
+        self._keeper = asyncio.create_task(self._keep(), name=f"pool {self.name}")
+        deadline = self._now() + _START_SECONDS
+        with contextlib.suppress(DirectoryError):
+            if self._with_service:
+                await self._service_connection(deadline)
+            else:
+                connection = await self._exclusive.take(deadline) or await self._exclusive.dial(deadline)
+                self._exclusive.give_back(connection)
 
     async def close(self, drain_seconds: float = _DRAIN_SECONDS) -> None:
         """Refuse new operations, let running ones end for up to ``drain_seconds``, close everything. Once is enough."""
@@ -252,32 +276,21 @@ class Pool:
 
     # Connecting
 
-    def _candidates(self, now: float) -> list[Host]:
-        """The hosts that are well, in order, then those that failed and may be asked again."""
-        well = [host for host in self._hosts if not host.failures]
-        return well + [host for host in self._hosts if host.failures and host.retry_at <= now]
-
     async def _connect(self, *, service: bool = False) -> Connection:
         """A new connection to the first host that gives one. Fails at once when all are to be left alone."""
-        for host in self._candidates(self._now()):
+        for host in candidates(self._hosts, self._now()):
             try:
                 connection = await self._establish(host, service=service)
             except DirectoryError as failure:
-                if isinstance(failure, ServiceBindFailed) and failure.code not in _HOST_TROUBLE:
+                if isinstance(failure, ServiceBindFailed) and failure.code not in HOST_TROUBLE:
                     break  # every host would count it as one more failure of the service account
                 continue
             self._changed(host.endpoint, None)
             return connection
-        error = self._why_not()
-        self._changed(None, error)
+        error = why_none(self._hosts)
+        if not (service and self._usable_service):
+            self._changed(None, error)
         raise error
-
-    def _why_not(self) -> DirectoryError:
-        errors = [host.error for host in self._hosts if host.error is not None]
-        refused = next((error for error in errors if isinstance(error, ServiceBindFailed)), None)
-        if refused is not None:
-            return copy.copy(refused)
-        return Unreachable("; ".join(map(str, errors)) or f"{self.name}: no host could be asked")
 
     async def _establish(self, host: Host, *, service: bool) -> Connection:
         started = self._now()
@@ -289,7 +302,7 @@ class Pool:
                 host.endpoint, self._tls_context, timeout=self._connect_timeout, **self._limits
             )
             if service:
-                await self._bind_service(connection)
+                await bind_service(connection, self._bind_dn, self._bind_password, self._request_timeout)
         except DirectoryError as error:
             host.failed(error, self._now(), self._now() - started, self._backoff_seconds)
             self._wake.set()
@@ -298,21 +311,6 @@ class Pool:
         self.connects += 1
         connection.on_lost = self._lost
         return connection
-
-    async def _bind_service(self, connection: Connection) -> None:
-        try:
-            if self._bind_password:
-                result = await connection.bind(self._bind_dn, self._bind_password, self._request_timeout)
-            else:
-                result = await connection.bind_without_password(self._bind_dn, self._request_timeout)
-            if result.code:
-                who = self._bind_dn or "an anonymous client"
-                told = f"{connection.endpoint}: bind of {who!r} refused: {result.code} {result.message}".rstrip()
-                raise ServiceBindFailed(told, result.code)
-        except BaseException:
-            connection.abort()
-            await connection.close()
-            raise
 
     def _lost(self, connection: Connection) -> None:
         """Called once for each connection that ends by itself."""
@@ -331,10 +329,14 @@ class Pool:
 
     # The service connection
 
+    @property
+    def _usable_service(self) -> Connection | None:
+        return self._service if self._service is not None and self._service.usable else None
+
     async def _service_connection(self, deadline: float) -> Connection:
         """The connection for searches; all who need a new one wait for the same attempt."""
-        if self._service is not None and self._service.usable:
-            return self._service
+        if connection := self._usable_service:
+            return connection
         if self._closing:
             raise Unreachable(f"{self.name}: closed")
         if not self._with_service:
@@ -393,7 +395,8 @@ class Pool:
 
     async def _bind_on(self, connection: Connection, dn: str, password: str, deadline: float) -> Result:
         self.binds += 1
-        return await connection.bind(dn, password, self.remaining(deadline))
+        with self.listening(connection):
+            return await connection.bind(dn, password, self.remaining(deadline))
 
     def _worth_keeping(self, connection: Connection) -> bool:
         return connection.endpoint == self._state.endpoint and not self._closing
@@ -426,7 +429,7 @@ class Pool:
             if host.failures and self._probe_at(host) <= self._now():
                 with contextlib.suppress(DirectoryError):
                     self._welcome_back(host, await self._establish(host, service=self._with_service))
-        wanted = self._with_service and (self._service is None or not self._service.usable)
+        wanted = self._with_service and self._usable_service is None
         if wanted and any(not host.failures for host in self._hosts):
             with contextlib.suppress(DirectoryError):
                 await self._service_connection(self._now() + self._connect_timeout)

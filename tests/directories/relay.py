@@ -3,6 +3,7 @@
     relay = await Relay.start("127.0.0.1", slapd.port)
     relay.sent                      every octet a client has sent
     relay.hold() / relay.let_go()   nothing reaches the client
+    relay.forget()                  the present connections go silent for good
     relay.cut_after = 20            the connection ends behind that many more octets to the client
     relay.spoil = bytes.swapcase    answers go through a function
     relay.inject(b"...")            to every client, as if the directory had said it
@@ -28,6 +29,7 @@ class Relay:
         self.spoil: Callable[[bytes], bytes] | None = None
         self._open = asyncio.Event()
         self._open.set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
@@ -62,6 +64,10 @@ class Relay:
         """Pass on what was kept back."""
         self._open.set()
 
+    def forget(self) -> None:
+        """From now on nothing passes on the present connections, as behind a firewall that has forgotten them."""
+        self._forgotten |= self._clients
+
     def drop(self) -> None:
         """End all connections at once."""
         for client in tuple(self._clients):
@@ -89,25 +95,31 @@ class Relay:
         try:
             reader, directory = await asyncio.open_connection(*self._target)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pass_on(client_reader, directory))
+                group.create_task(self._pass_on(client_reader, client, directory))
                 group.create_task(self._answer(reader, client))
         except* (OSError, RuntimeError, asyncio.CancelledError):  # uvloop: RuntimeError for a closed transport
             pass
         finally:
             self._clients.discard(client)
+            self._forgotten.discard(client)
             for writer in (client, directory):
                 if writer is not None:
                     writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, directory: asyncio.StreamWriter
+    ) -> None:
         while data := await reader.read(65536):
             self.sent += data
-            writer.write(data)
+            if client not in self._forgotten:
+                directory.write(data)
         raise ConnectionResetError
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             await self._open.wait()
+            if writer in self._forgotten:
+                continue
             if self.spoil is not None:
                 data = self.spoil(data)
             if self.cut_after is not None and len(data) >= self.cut_after:

@@ -123,7 +123,7 @@ def test_a_refused_service_account_is_nobodys_wrong_password(slapd: Slapd, tmp_p
     with running(tmp_path, environment=variables(server(slapd, bind_password="wrong"))) as daemon:
         for _ in range(8):
             assert_try_again(daemon.login("alan", "enigma"))
-        daemon.wait_for(f"bind of '{SERVICE_DN}' refused: 49")
+        daemon.wait_for(f"the service account {SERVICE_DN} was refused: 49 invalidCredentials; check bind_dn")
         assert not [event for event in daemon.events if event["outcome"] == "failure"]
 
 
@@ -221,3 +221,14 @@ def test_two_directories(slapd: Slapd, tmp_path: Path) -> None:
         assert carter["id"] != spade["id"]
         assert daemon.wait_for_event(server="corp", user="sam", outcome="success")
         assert daemon.wait_for_event(server="other", user="sam", outcome="success")
+
+
+def test_a_directory_that_accepts_and_stays_silent_delays_no_start(slapd: Slapd, tmp_path: Path) -> None:
+    slapd.pause()
+    hosts = server(slapd, request_timeout=10, login_timeout=20)
+    started = time.monotonic()
+    with running(tmp_path, environment=variables(hosts)) as daemon:
+        assert time.monotonic() - started < 8
+        daemon.wait_for("server corp is down")
+        slapd.resume()
+        wait_until_logged_in(daemon)

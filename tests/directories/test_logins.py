@@ -196,7 +196,7 @@ def test_whitelist_mode_admits_nobody_unasked(slapd: Slapd, tmp_path: Path) -> N
         assert daemon.login("grace", "cobol-1959").verdict == (401, 22)
         daemon.wait_for("not on the whitelist (example.com)")
         assert daemon.login("ada", "lovelace").status == 200  # local users are exempt
-        daemon.wait_for("default_company is not set")
+        daemon.wait_for("default_company: is not set")
 
 
 def test_roles_by_groups(slapd: Slapd, tmp_path: Path) -> None:

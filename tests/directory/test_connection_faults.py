@@ -11,10 +11,19 @@ from typing import Literal
 import pytest
 
 from gateway.directory.ber import integer, octets, tlv
-from gateway.directory.connection import Connection, ConnectionLost, Endpoint, ProtocolError, TimedOut, Unreachable
+from gateway.directory.connection import (
+    Connection,
+    ConnectionLost,
+    Endpoint,
+    ProtocolError,
+    ServiceBindFailed,
+    TimedOut,
+    Unreachable,
+)
 from gateway.directory.filters import compile_filter
-from gateway.directory.hosts import connect
+from gateway.directory.hosts import bind_service, connect
 from gateway.directory.messages import (
+    BIND_RESPONSE,
     EXTENDED_RESPONSE,
     NOTICE_OF_DISCONNECTION,
     SEARCH_DONE,
@@ -79,6 +88,43 @@ async def test_a_cancelled_search_is_abandoned(company: Slapd) -> None:
         assert connection.usable
 
 
+async def test_silence_in_the_middle_of_an_answer_is_silence(company: Slapd) -> None:
+    async with relayed(company) as (relay, connection):
+
+        def beginning(data: bytes) -> bytes:
+            relay.forget()
+            return data[:40]
+
+        relay.spoil = beginning
+        with pytest.raises(TimedOut):
+            await connection.search(EVERYTHING, "", 3 * SHORT)
+        assert relay.answered
+        assert (connection.silent, connection.usable) == (True, False)
+
+
+async def test_one_slow_answer_among_others_is_no_silence(company: Slapd) -> None:
+    """An unsolicited notification that means nothing to us (RFC 4511 section 4.4) stands for the answers of others."""
+    async with relayed(company) as (relay, connection):
+        relay.hold()
+        search = asyncio.create_task(connection.search(EVERYTHING, "", 3 * SHORT))
+        while not search.done():
+            relay.inject(envelope(0, tlv(EXTENDED_RESPONSE, DONE + octets("1.2.3.4", 0x8A))))
+            await asyncio.sleep(0.01)
+        assert isinstance(search.exception(), TimedOut)
+        assert connection.usable
+
+
+async def test_a_search_cancelled_after_long_silence_leaves_it_silent(company: Slapd) -> None:
+    """The limit of a whole login may be shorter than that of an operation."""
+    async with relayed(company) as (relay, connection):
+        relay.forget()
+        for timeout, usable in ((SECONDS, True), (2 * SHORT, False)):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.5 * SHORT):
+                    await connection.search(BY_UID, "grace", timeout)
+            assert connection.usable is usable
+
+
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
 async def test_a_bind_given_up_ends_the_connection(how: str, company: Slapd) -> None:
     async with relayed(company) as (relay, connection):
@@ -108,7 +154,7 @@ async def test_cut_in_the_middle_of_an_answer(octets_passed: int, company: Slapd
 
 SPOILT = [
     ("another protocol", lambda data: b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-    ("noise behind", lambda data: data + b"\xff\xff\xff"),
+    ("noise behind", lambda data: data + b"\xff\xff\xff" if data.endswith(DONE) else data),
     ("the first octet lost", lambda data: data[1:]),
     ("zeros", lambda data: bytes(len(data))),
     ("an id nobody used", lambda data: envelope(999, tlv(SEARCH_DONE, DONE))),
@@ -145,9 +191,37 @@ async def test_notice_of_disconnection(company: Slapd) -> None:
         search = asyncio.create_task(connection.search(BY_UID, "grace", SECONDS))
         notice = integer(52, 0x0A) + octets("") + octets("going down") + octets(NOTICE_OF_DISCONNECTION, 0x8A)
         relay.inject(envelope(0, tlv(EXTENDED_RESPONSE, notice)))
-        with pytest.raises(ConnectionLost, match="disconnected by the directory: 52 going down"):
+        with pytest.raises(ConnectionLost, match=r"disconnected by the directory: 52 unavailable \(going down\)"):
             await search
         assert ends == [connection]
+
+
+# Result code (RFC 4511 appendix A) and text of the directory, name and password, what the operator reads.
+ACCOUNT = f"the service account {SERVICE_DN}"
+CHECK, NO_PASSWORD = "; check bind_dn and bind_password", f"{ACCOUNT} without a password"
+REFUSALS = [
+    (49, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 49 invalidCredentials{CHECK}"),
+    (49, "data 52e", SERVICE_DN, "x", f"{ACCOUNT} was refused: 49 invalidCredentials (data 52e){CHECK}"),
+    (53, "", SERVICE_DN, "", f"{NO_PASSWORD} was refused: 53 unwillingToPerform; set bind_password"),
+    (48, "", "", "", "an anonymous bind was refused: 48 inappropriateAuthentication; set bind_dn and bind_password"),
+    (8, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 8 strongerAuthRequired; set start_tls or use_ssl"),
+    (51, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 51 busy"),
+    (4242, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 4242{CHECK}"),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "dn", "password", "told"), REFUSALS)
+async def test_a_refused_service_says_what_to_look_at(
+    code: int, message: str, dn: str, password: str, told: str, company: Slapd
+) -> None:
+    async with relayed(company) as (relay, connection):
+        answer = integer(code, 0x0A) + octets("") + octets(message)
+        relay.spoil = lambda data: envelope(1, tlv(BIND_RESPONSE, answer))
+        with pytest.raises(ServiceBindFailed) as caught:
+            await bind_service(connection, dn, password, SECONDS)
+        assert str(caught.value) == f"127.0.0.1:{relay.port}: {told}"
+        assert caught.value.code == code
+        assert not connection.usable
 
 
 async def test_slapd_killed_under_a_search(own_slapd: Slapd) -> None:

@@ -46,6 +46,55 @@ async def test_down_at_start_and_back_by_itself(own_slapd: Slapd) -> None:
         assert await works(pool)
 
 
+@pytest.mark.parametrize("settings", [SERVICE, {"service": False}], ids=["service", "single bind"])
+async def test_start_does_not_wait_for_a_silent_directory(settings: dict[str, Any], company: Slapd) -> None:
+    """The timeouts of a connection are ten seconds each; the first attempt goes on without ``start``."""
+    relay = await Relay.start(company.host, company.port)
+    relay.hold()
+    context, _ = tls_context(ca_files=[company.ca_file])
+    endpoint = Endpoint("localhost", relay.port, "starttls")
+    try:
+        async with asyncio.timeout(8):
+            closed = Pool([endpoint] * 3, tls_context=context, **settings)
+            async with started(endpoint, tls_context=context, **settings) as pool:
+                assert not pool.state.up
+                await closed.start()
+                assert not closed.state.up
+                await closed.close()
+                relay.let_go()
+                await until(lambda: pool.state.up)
+                assert (await pool.bind(GRACE, PASSWORD)).code == 0
+                assert pool.connects == (2 if "bind_dn" in settings else 1)
+    finally:
+        await relay.close()
+
+
+@pytest.mark.parametrize("settings", [SERVICE, {"service": False}], ids=["service", "single bind"])
+async def test_close_while_it_starts(settings: dict[str, Any], company: Slapd) -> None:
+    relay = await Relay.start(company.host, company.port)
+    relay.hold()
+    try:
+        pool = Pool([Endpoint("localhost", relay.port, "starttls")], tls_context=tls_context()[0], **settings)
+        starting = asyncio.create_task(pool.start())
+        await until(lambda: len(relay.sent) > 0)
+        begun = time.monotonic()
+        await pool.close()
+        await starting
+        assert time.monotonic() - begun < 4  # the timeouts are 10 s, the time to drain is 5 s
+        assert left_over() == []
+        assert "closed" in pool.state.error
+    finally:
+        await relay.close()
+
+
+@pytest.mark.parametrize("tls", ["none", "ldaps"])
+async def test_refused_at_start_is_known_at_once(tls: Any) -> None:
+    for settings in (SERVICE, {"service": False}):
+        async with started(Endpoint("127.0.0.1", free_port(), tls), tls_context=tls_context()[0], **settings) as pool:
+            assert not pool.state.up
+            assert "refused" in pool.state.error.lower()
+
+
 async def test_killed_under_a_search_and_restarted(own_slapd: Slapd) -> None:
     async with started(plain(own_slapd), **SERVICE) as pool:
         assert await works(pool)
@@ -145,6 +194,66 @@ async def test_a_bind_is_repeated_only_on_a_connection_that_was_idle(company: Sl
         await relay.close()
 
 
+# Connections that a firewall has forgotten
+
+
+@pytest.mark.parametrize("how", ["the deadline of the bind", "the deadline of the login"])
+async def test_one_silent_bind_makes_all_idle_connections_suspect(how: str, company: Slapd) -> None:
+    relay = await Relay.start(company.host, company.port)
+    try:
+        async with started(Endpoint("127.0.0.1", relay.port), service=False) as pool:
+            await asyncio.gather(*(pool.bind(GRACE, PASSWORD) for _ in range(4)))
+            assert (pool.binds, pool.connects) == (4, 4)
+            relay.forget()
+            with pytest.raises((TimedOut, TimeoutError)):
+                async with asyncio.timeout(0.2 if "login" in how else SECONDS):
+                    await pool.bind(GRACE, PASSWORD, timeout=0.3 if "login" in how else 0.2)
+            for _ in range(3):
+                assert (await pool.bind(GRACE, PASSWORD, timeout=SECONDS)).code == 0
+            assert (pool.binds, pool.connects) == (8, 5)
+    finally:
+        await relay.close()
+
+
+@pytest.mark.parametrize("first", ["search", "bind"])
+async def test_a_forgotten_pool_costs_one_login(first: str, company: Slapd) -> None:
+    """Whichever connection is the first to be found dead, the next login meets new ones only."""
+    relay = await Relay.start(company.host, company.port)
+    try:
+        async with started(Endpoint("127.0.0.1", relay.port), **SERVICE) as pool:
+            assert await works(pool)
+            relay.forget()
+            with pytest.raises(TimedOut):
+                if first == "search":
+                    await pool.search(BY_UID, "grace", timeout=0.2)
+                else:
+                    await pool.bind(GRACE, PASSWORD, timeout=0.2)
+            assert await works(pool)
+            assert pool.connects == 4
+    finally:
+        await relay.close()
+
+
+async def test_what_was_used_in_the_meantime_is_not_suspect(company: Slapd) -> None:
+    relay = await Relay.start(company.host, company.port)
+    try:
+        async with started(Endpoint("127.0.0.1", relay.port), **SERVICE) as pool:
+            assert await works(pool)
+            relay.forget()
+            silent = asyncio.create_task(pool.bind(GRACE, PASSWORD, timeout=0.3))
+            await until(lambda: relay.sent.count(PASSWORD.encode()) == 2)
+            assert (await pool.bind(GRACE, PASSWORD)).code == 0
+            with pytest.raises(TimedOut):
+                await silent
+            connects = pool.connects
+            async with pool.bound_as(GRACE, PASSWORD, timeout=SECONDS) as bound:
+                assert bound.result.code == 0
+            await until(lambda: pool.connects == connects + 1)  # the service connection, by the keeper
+            assert pool.state.up
+    finally:
+        await relay.close()
+
+
 async def test_notice_of_disconnection_is_a_loss(company: Slapd, caplog: pytest.LogCaptureFixture) -> None:
     notice = integer(51, 0x0A) + octets("") + octets("restart") + octets(NOTICE_OF_DISCONNECTION, 0x8A)
     relay = await Relay.start(company.host, company.port)
@@ -152,7 +261,7 @@ async def test_notice_of_disconnection_is_a_loss(company: Slapd, caplog: pytest.
         async with started(Endpoint("127.0.0.1", relay.port), **SERVICE) as pool:
             relay.inject(envelope(0, tlv(EXTENDED_RESPONSE, notice)))
             await until(lambda: pool.lost == 1)
-            assert "disconnected by the directory: 51 restart" in caplog.text
+            assert "disconnected by the directory: 51 busy (restart)" in caplog.text
             await until(lambda: pool.state.up)
             assert await works(pool)
     finally:
