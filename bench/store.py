@@ -1,4 +1,4 @@
-"""``token_add`` per second at concurrency 32, against one thread that commits each row (research/perf.md F).
+"""``token_add`` per second at concurrency 32, against one thread that commits each row (perf.md F).
 
 The baseline is plain sqlite3 with the same file settings and the same statement, called the way an asyncio program
 calls it: through a single-thread executor. Run: ``python bench/store.py``. Takes about ten seconds.

@@ -31,6 +31,9 @@ group
 Names ending ``_dn`` are strings, ``_filter`` are RFC 4515 text, ``_seconds`` are seconds, and a ``_hash`` never
 holds the thing itself.
 
+Rules cite their source: an RFC section, or a section of the protocol contracts and decisions this project is built from
+(``clearml.md 2.2``, ``configuration.md 1.3``, ``DECISIONS 13``), which are kept outside this repository.
+
 Three rings, imports pointing inward only: ``serve`` knows HTTP; ``login``, ``directory``, ``store``, ``tokens`` and
 ``config`` do I/O; ``access`` and ``grants`` decide and are pure.
 """

@@ -125,7 +125,7 @@ def check(counters: Mapping[bytes, Counter], now: int, settings: Settings) -> Lo
 def count(counter: Counter | None, key: Key, known: bool, now: int, settings: Settings) -> Counter:
     """The counter after one more failure.
 
-    An account's counter is forgotten after ``window`` without a failure, as Vault does (contracts/vault.md 7); an
+    An account's counter is forgotten after ``window`` without a failure, as Vault does (vault.md 7); an
     address's after ``window`` from its first, since a busy office never has a quiet quarter of an hour. A lock is not
     prolonged by failures during it, and when it has ended counting starts anew.
     """

@@ -2,7 +2,7 @@
 
 All times are integer seconds since 1970 (UTC), all hashes SHA-256 (32 bytes). A write returns after its commit. Every
 verb is a coroutine, so that an engine on the network can answer it; those documented as *inline* never suspend in the
-embedded engine and cost microseconds. (contracts/configuration.md 2)
+embedded engine and cost microseconds. (configuration.md 2)
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class IdentityRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRow:
-    """One stored token of any kind (contracts/configuration.md 3)."""
+    """One stored token of any kind (configuration.md 3)."""
 
     hash: bytes = field(repr=False)
     """Of the token; of the secret for an access key."""

@@ -1,9 +1,9 @@
-"""JSON Web Tokens with HS256 and nothing else (RFC 7515, 7519), for ClearML (contracts/clearml.md 4).
+"""JSON Web Tokens with HS256 and nothing else (RFC 7515, 7519), for ClearML (clearml.md 4).
 
 Written by hand because verification is on the path of every request with a token not seen before: 10 us against 89 of
-PyJWT (research/perf.md D). Reasons of refusal are worded as PyJWT words them, since clients read them in the API's
+PyJWT (perf.md D). Reasons of refusal are worded as PyJWT words them, since clients read them in the API's
 answer. Stricter than PyJWT, on purpose: a size limit, no padding in segments (RFC 7515 2), no repeated keys
-(RFC 7519 4), numeric dates are numbers of whole seconds, and any ``aud`` is refused (contracts/clearml.md 4.1).
+(RFC 7519 4), numeric dates are numbers of whole seconds, and any ``aud`` is refused (clearml.md 4.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opaque tokens, and recognising any presented string by its form alone (contracts/configuration.md 3). Pure."""
+"""Opaque tokens, and recognising any presented string by its form alone (configuration.md 3). Pure."""
 
 from __future__ import annotations
 

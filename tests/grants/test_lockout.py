@@ -1,4 +1,4 @@
-"""The lockout's decision (DECISIONS 13, contracts/vault.md 7)."""
+"""The lockout's decision (DECISIONS 13, vault.md 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbered migrations (contracts/configuration.md 2, ``migrate``)."""
+"""Numbered migrations (configuration.md 2, ``migrate``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every engine of the store does, verb by verb (contracts/configuration.md 2)."""
+"""What every engine of the store does, verb by verb (configuration.md 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HS256 tokens, judged beside PyJWT (contracts/clearml.md 4, RFC 7515, RFC 7519, RFC 8725)."""
+"""HS256 tokens, judged beside PyJWT (clearml.md 4, RFC 7515, RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 

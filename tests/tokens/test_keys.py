@@ -1,4 +1,4 @@
-"""The key ring (DECISIONS 19; contracts/configuration.md 2, ``keys``)."""
+"""The key ring (DECISIONS 19; configuration.md 2, ``keys``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opaque tokens and the recognition of forms (contracts/configuration.md 3)."""
+"""Opaque tokens and the recognition of forms (configuration.md 3)."""
 
 from __future__ import annotations
 
