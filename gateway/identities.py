@@ -53,8 +53,7 @@ class Identities:
         The one way in, for logins and re-checks alike. Raises Refused, before anything is stored, where the
         configuration or the whitelist lets the person not in.
         """
-        known = await self._store.identity_of(account.server, account.external_id)
-        invited = await self._invitation(account, known) if account.server in self._invited_only else None
+        invited = await self._invitation(account) if account.server in self._invited_only else None
         grant = self._grants.grant(account, invited)
         row = await self._store.identity_save(
             account,
@@ -68,8 +67,9 @@ class Identities:
             await self._store.whitelist_accept(fold_name(account.email), row.id, now)
         return _identity(row, account, grant)
 
-    async def _invitation(self, account: Account, known: IdentityRow | None) -> str:
+    async def _invitation(self, account: Account) -> str:
         """The role somebody is invited with. An entry that was accepted belongs to the identity that accepted it."""
+        known = await self._store.identity_of(account.server, account.external_id)
         entries = {}
         for entry in await self._store.whitelist(account.email):
             if entry.identity is None or (known is not None and entry.identity == known.id):
@@ -93,7 +93,7 @@ class Identities:
         None where the row, its server or its local user is gone, or all its tokens of that time were revoked.
         """
         row = await self._store.identity(id)
-        if row is None or (row.valid_after is not None and issued_at < row.valid_after):
+        if row is None or issued_at < row.valid_after:
             return None
         return self._of(row)
 
