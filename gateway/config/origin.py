@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.identity import fold_name
 
 from .schema.section import Severity
 
-Kind = Literal["default", "file", "variable", "credential"]
+Kind = Literal["default", "file", "stored", "variable", "credential"]
 Path = tuple[str, ...]
 """Keys from the root of the tree; items of lists by name or index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value came from. ``place`` is a file's path, a variable's name, or ``default``."""
+class Origin(NamedTuple):
+    """Where a value came from.
+
+    ``place`` is a file's path, a variable's name, who wrote a stored value through an API, or ``default``. Lines and
+    columns count from 1, columns in characters; 0 where there are none. A position is that of the key, of an item of a
+    list its own. (A named tuple, because a frozen dataclass costs three times as much, and a file has 100,000.)
+    """
 
     kind: Kind
     place: str
+    line: int = 0
+    column: int = 0
+
+    def at(self, line: int, column: int) -> Origin:
+        """A position within the same place."""
+        return Origin(self.kind, self.place, line, column)
 
     def __str__(self) -> str:
-        return self.place
+        return f"{self.place}:{self.line}:{self.column}" if self.line else self.place
 
 
 DEFAULT: Final = Origin("default", "default")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Given:
-    """One value as a layer gives it, with its origin. ``None`` removes what an earlier layer gave."""
+    """One value as a layer gives it, with its origin. ``None`` removes what an earlier layer gave.
+
+    What a reader of files returns is a tree of these: a table holds a ``dict`` of them, a list a ``list``.
+    """
 
     value: Any
     origin: Origin
+    overridden: Given | None = None
+    """What would hold without it, from an earlier layer or from further above in the same file."""
 
     def __repr__(self) -> str:
-        return f"Given(..., {self.origin.place!r})"
+        return f"Given(..., {str(self.origin)!r})"
 
 
 @dataclass(frozen=True, slots=True)

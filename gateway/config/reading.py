@@ -1,0 +1,93 @@
+"""Reads the files of one load, and remembers what they held: the reload goes by that, not by what they hold later."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+Role = Literal["configuration", "secret", "other"]
+"""``configuration``: named with -c, or included. ``secret``: named by a ``k_file``. ``other``: certificates and such."""
+
+
+class SourceError(ValueError):
+    """A file that cannot be read, or not as what it should be. The text says why, without quoting it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file held. ``data`` is None where it could not be read."""
+
+    role: Role
+    data: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Content({self.role!r}, ...)"
+
+
+class Reading:
+    """The files of one load. Also after a failed one it tells which files to watch."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, Content] = {}
+
+    @property
+    def contents(self) -> Mapping[Path, Content]:
+        """Every file that was asked for, by absolute path, in the order of asking."""
+        return MappingProxyType(self._contents)
+
+    def note(self, path: Path, role: Role, data: bytes | None) -> None:
+        """Remember what a file held that somebody else has read."""
+        self._contents[path] = Content(role, data)
+
+    def text(self, path: Path, limit: int, role: Role) -> str:
+        """Text of a regular file of at most ``limit`` bytes, in UTF-8, without byte order mark.
+
+        :raises SourceError: for anything else.
+        """
+        self._contents[path] = Content(role, None)
+        data = read_bytes(path, limit)
+        self._contents[path] = Content(role, data)
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceError(f"not UTF-8 text (byte {error.start})") from None
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Content of a regular file of at most ``limit`` bytes.
+
+    :raises SourceError: for anything else.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SourceError("not a regular file")
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"cannot be read: {getattr(error, 'strerror', None) or 'not a valid path'}") from None
+    if len(data) > limit:
+        raise SourceError(f"larger than {limit} bytes")
+    return data
+
+
+def digest(contents: Mapping[Path, Content]) -> str:
+    """A hash over names and bytes of files, in hexadecimal; equal only where nothing has changed."""
+    total = hashlib.sha256()
+    for path in sorted(contents):
+        data = contents[path].data
+        held = b"-" if data is None else hashlib.sha256(data).digest()
+        total.update(hashlib.sha256(os.fsencode(path)).digest() + held)
+    return total.hexdigest()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A FIFO without a writer must not hold a reload for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
