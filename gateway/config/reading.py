@@ -16,7 +16,15 @@ Role = Literal["configuration", "secret", "other"]
 
 
 class SourceError(ValueError):
-    """A file that cannot be read, or not as what it should be. The text says why, without quoting it."""
+    """A file that cannot be read, or not as what it should be. The text says why, without quoting it.
+
+    ``line`` and ``column`` count from 1; 0 where they are not known.
+    """
+
+    def __init__(self, text: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(text)
+        self.line = line
+        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
