@@ -1,4 +1,4 @@
-"""``CLEARML__a__b=value`` variables and systemd credentials (clearml.md 1.1 and 1.2, DECISIONS 23).
+"""``CLEARML__a__b=value`` variables and systemd credentials (clearml.md 1.1 and 1.2, DECISIONS 23), and Conjur's.
 
 Names follow the real ClearML server: exact prefix, byte order (the later one wins), ``__`` and ``.`` separate, lower
 case. Values do not: the real server parses ``path: value`` as HOCON, where ``#`` cuts a password, ``dc=x,dc=y`` stops
@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from .layer import Layer, Shaper, is_index
-from .origin import Kind, Origin, Path, Problems
+from .conjur_variables import read_conjur
+from .json_source import read_json
+from .layer import Layer, LayerTree, Shaper, is_index
+from .origin import Given, Origin, Path, given_tree
+from .reading import TOO_DEEP, SourceError
 from .schema.fields import Form
 from .schema.shape import Leaf, Node, Table, Tables, leaves
-from .sources import SourceError, parse_json
-from .spellings import KNOWN, ROOT
+from .spellings import ROOT
 
 PREFIXES: Final = ("TRAINS__", "CLEARML__")
 """The legacy prefix comes first: what the other says wins."""
@@ -33,16 +36,17 @@ _SECRET_KEYS: Final = tuple(path for path, leaf in leaves(ROOT) if leaf.form is 
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
 
 
-def read_environment(environment: Mapping[str, str], working_directory: FilePath, problems: Problems) -> list[Layer]:
-    """One layer of each prefix; systemd credentials belong to the last."""
+def read_environment(environment: Mapping[str, str], shaper: Shaper) -> list[Layer]:
+    """One layer of each prefix; systemd credentials belong to the last. Unknown names are only warned of."""
     layers = []
     for prefix in PREFIXES:
-        reader = _Reader(working_directory, problems)
+        reader = _Reader(replace(shaper, unknown="warning"))
         for name in sorted(environment, key=lambda name: name.encode("utf-8", "surrogatepass")):
             if name.startswith(prefix):
                 reader.variable(name, prefix, environment[name])
         if prefix == PREFIXES[-1]:
             reader.credentials(environment.get("CREDENTIALS_DIRECTORY", ""))
+            read_conjur(environment, reader.layer, shaper)
         layers.append(reader.layer)
     return layers
 
@@ -50,37 +54,40 @@ def read_environment(environment: Mapping[str, str], working_directory: FilePath
 class _Reader:
     """Builds one layer, a variable after the other."""
 
-    def __init__(self, working_directory: FilePath, problems: Problems) -> None:
+    def __init__(self, shaper: Shaper) -> None:
         self.layer = Layer()
-        self._base = working_directory
-        self._problems = problems
+        self._shaper = shaper
+        self._problems = shaper.problems
         self._secrets: dict[Path, tuple[bool, str]] = {}
 
     def variable(self, name: str, prefix: str, text: str) -> None:
         """Take one variable."""
         path = tuple(name.removeprefix(prefix).replace("__", ".").lower().split("."))
-        shaper = self._shaper("variable", name)
+        origin = Origin("variable", name)
         found = _walk(path)
         if found is None:
-            shaper.report_unknown(*_first_unknown(path))
+            self._shaper.report_unknown(origin, *_first_unknown(path))
             return
         node, is_file = found
         if is_file:
             path = (*path[:-1], path[-1].removesuffix("_file"))
-        if isinstance(node, Leaf) and node.form is Form.SECRET and self._given_twice(shaper, path, is_file, name):
+        if isinstance(node, Leaf) and node.form is Form.SECRET and self._given_twice(origin, path, is_file):
             return
         if is_file:
-            shaped = shaper.secret_file(unquoted(text), path)
+            shaped = self._shaper.secret_file(Given(unquoted(text), origin), path)
         elif isinstance(node, Leaf) and node.form in _EMPTY_IS_NOTHING and not unquoted(text).strip():
-            self._problems.warn(shaper.origin, path, "is empty, which counts as not given")
+            self._problems.warn(origin, path, "is empty, which counts as not given")
             return
         else:
             try:
-                shaped = shaper.shape(node, read_value(node, text), path)
+                shaped = self._shaper.shape(node, given_tree(read_value(node, text), origin), path)
             except ValueError as error:
-                shaper.report(path, str(error))
+                self._shaper.report(origin, path, str(error))
                 return
-        self._set(shaper, path, shaped)
+            except RecursionError:
+                self._shaper.report(origin, path, TOO_DEEP)
+                return
+        self._set(origin, path, shaped)
 
     def credentials(self, directory: str) -> None:
         """Take the credentials that systemd passes, where their names are the paths of secret keys."""
@@ -90,44 +97,43 @@ class _Reader:
             self._problems.add(Origin("variable", "CREDENTIALS_DIRECTORY"), "", "cannot be read")
             return
         for file in files:
-            shaper = self._shaper("credential", str(file))
+            origin = Origin("credential", str(file))
             path = _secret_path(file.name.lower())
             if path is None:
                 if file.name.lower().startswith("servers."):
-                    self._problems.warn(shaper.origin, "", "is named after no secret key, so it is not used")
+                    self._problems.warn(origin, "", "is named after no secret key, so it is not used")
                 continue  # credentials may be meant for other programs
-            if not self._given_twice(shaper, path, True, str(file)):
-                self._set(shaper, path, shaper.secret_file(str(file), path))
+            if not self._given_twice(origin, path, True):
+                self._set(origin, path, self._shaper.secret_file(Given(str(file), origin), path))
 
-    def _shaper(self, kind: Kind, place: str) -> Shaper:
-        return Shaper(Origin(kind, place), self._base, self._problems, KNOWN, unknown="warning")
-
-    def _given_twice(self, shaper: Shaper, path: Path, is_file: bool, name: str) -> bool:
+    def _given_twice(self, origin: Origin, path: Path, is_file: bool) -> bool:
         """A secret may come once: as it is, from a file, or as a credential. Spellings in other case may repeat."""
-        first = self._secrets.setdefault(path, (is_file, name))
-        if first[0] == is_file and shaper.origin.kind == "variable":
+        first = self._secrets.setdefault(path, (is_file, origin.place))
+        if first[0] == is_file and origin.kind == "variable":
             return False
-        if first[1] == name:
+        if first[1] == origin.place:
             return False
-        shaper.report(path, f"given together with {first[1]}")
+        self._shaper.report(origin, path, f"given together with {first[1]}")
         return True
 
-    def _set(self, shaper: Shaper, path: Path, shaped: Any) -> None:
-        if shaped is None:
-            return
-        tree = shaped
-        for name in reversed(path):
-            tree = {name: tree}
-        if not _lay(self.layer.tree, tree):
-            shaper.report(path, "an item is given together with its whole list")
+    def _set(self, origin: Origin, path: Path, shaped: Any) -> None:
+        if shaped is not None and not put_at(self.layer.tree, path, shaped, origin):
+            self._shaper.report(origin, path, "an item is given together with its whole list")
 
 
-def _lay(base: dict[str, Any], over: dict[str, Any]) -> bool:
+def put_at(tree: LayerTree, path: Path, shaped: Any, origin: Origin) -> bool:
+    """Put one shaped value into a layer; False where it does not fit what is there."""
+    for name in reversed(path):
+        shaped = LayerTree(origin, {name: shaped})
+    return _lay(tree, shaped)
+
+
+def _lay(base: LayerTree, over: LayerTree) -> bool:
     """Merge two trees of one layer, where what addresses an item stays as written; False where they do not fit."""
     for key, value in over.items():
         known = base.get(key)
-        if isinstance(value, dict) and known is not None:
-            if not isinstance(known, dict) or not _lay(known, value):
+        if isinstance(value, LayerTree) and known is not None:
+            if not isinstance(known, LayerTree) or not _lay(known, value):
                 return False
         else:
             base[key] = value
@@ -232,7 +238,7 @@ def unquoted(text: str) -> str:
 def _list(form: Form, text: str) -> list[Any]:
     if text.startswith("["):
         try:
-            items = parse_json(text)
+            items = read_json(text)
         except SourceError as error:
             # [::1]:8008 is an address. And a shell takes the quotes off the documented ["user1_id","user2_id"].
             if not form.takes_commas or '"' in text:
@@ -254,6 +260,6 @@ def _json(text: str, expected: str) -> Any:
     if bare.startswith('"'):
         bare = unquoted(bare).strip()
     try:
-        return parse_json(bare)
+        return read_json(bare)
     except SourceError as error:
         raise ValueError(f"expected {expected}: {error}") from None

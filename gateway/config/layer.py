@@ -1,9 +1,9 @@
 """Brings one layer into the form in which layers are translated and merged.
 
-In that form a table or map is a ``dict``; a list of tables with a key field is a ``dict`` by folded key (or by what
-addresses an item: its key or its index); a list of tables without one is a ``list``, or a ``dict`` by index where only
-items are addressed; everything else is a ``Given``. On the way unknown keys are reported, paths are made absolute and
-secrets are read from the files that ``k_file`` names.
+In that form a table or map is a ``LayerTree``; a list of tables with a key field is one by folded key (or by what
+addresses an item: its key or its index); a list of tables without one is a ``list``, or a ``LayerTree`` by index where
+only items are addressed; everything else is a ``Given``, and one of None removes. On the way unknown keys are reported,
+paths are made absolute and secrets are read from the files that ``k_file`` names.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any, Final
 
 from gateway.identity import fold_name
 
-from .origin import Given, Origin, Path, Problems
+from .origin import DEFAULT, Given, Origin, Path, Problems, plain_value
+from .reading import Reading, SourceError, anchored
 from .schema.fields import Form
 from .schema.section import Severity
 from .schema.shape import Leaf, Node, Table, Tables, leaves
-from .sources import SECRET_SIZE, SourceError, anchored, read_text
+
+SECRET_SIZE: Final = 64 * 1024
+"""Largest file that holds one secret, in bytes."""
 
 FIRST_SERVER: Final = "ldap"
 """Name of the first server without one; the next are ldap2, ldap3, ..."""
@@ -32,160 +35,180 @@ NEAR_ELSEWHERE: Final = 0.9
 SUGGESTIONS: Final = 200
 """Problems after which no more suggestions are made: each costs a comparison with every key."""
 
-LayerTree = dict[str, Any]
+
+
+class LayerTree(dict[str, Any]):
+    """A table, or a list of tables by key or index, with where it is written."""
+
+    __slots__ = ("origin",)
+
+    def __init__(self, origin: Origin = DEFAULT, items: Mapping[str, Any] | None = None) -> None:
+        super().__init__(items or {})
+        self.origin = origin
 
 
 @dataclass(slots=True)
 class Layer:
     """One layer: what it gives, and defaults that hold where no layer gives anything."""
 
-    tree: LayerTree = field(default_factory=dict)
-    fallbacks: LayerTree = field(default_factory=dict)
+    tree: LayerTree = field(default_factory=LayerTree)
+    fallbacks: LayerTree = field(default_factory=LayerTree)
+    foreign: list[tuple[Path, Path, Given]] = field(default_factory=list)
+    """What variables of other programs say: how it is spelled there, our key, the value."""
     grafana: tuple[str, ...] = ()
     """Names of the servers that follow Grafana's rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """Walks raw values of one origin along the shape of the schema."""
+    """Walks what a layer gives along the shape of the schema."""
 
-    origin: Origin
     base: FilePath
-    """Directory to which relative paths belong."""
+    """Directory to which relative paths belong that no file names."""
     problems: Problems
+    reading: Reading
     known: Mapping[str, str]
     """Every known key with its dotted path, for suggestions."""
     unknown: Severity = "error"
     """How bad an unknown key is."""
 
-    def shape(self, node: Node, raw: Any, path: Path) -> Any:
+    def shape(self, node: Node, raw: Given, path: Path) -> Any:
         """``raw`` in the form of this module, or None where it cannot be used (which is then reported)."""
-        if raw is None:
-            return Given(None, self.origin)
+        if raw.value is None:
+            return Given(None, raw.origin, raw.overridden)
         if isinstance(node, Leaf):
             return self._leaf(node.form, raw, path)
         return self._table(node, raw, path) if isinstance(node, Table) else self._tables(node, raw, path)
 
-    def report(self, path: Path, message: str) -> None:
+    def report(self, origin: Origin, path: Path, message: str) -> None:
         """Note an error at a path."""
-        self.problems.add(self.origin, path, message)
+        self.problems.add(origin, path, message)
 
-    def report_unknown(self, node: Node, path: Path) -> None:
+    def report_unknown(self, origin: Origin, node: Node, path: Path) -> None:
         """Note an unknown key, with what may have been meant."""
         siblings = node.keys if isinstance(node, Table) else ()
         hint = "" if len(self.problems) > SUGGESTIONS else suggestion(path[-1], siblings, self.known)
-        self.problems.add(self.origin, path, f"unknown key{hint}", self.unknown)
+        self.problems.add(origin, path, f"unknown key{hint}", self.unknown)
 
-    def secret_file(self, name: str, path: Path) -> Given | None:
-        """The secret in the file ``name``; one newline at its end does not count."""
+    def secret_file(self, given: Given, path: Path) -> Given | None:
+        """The secret in the file that is named; one newline at its end does not count."""
+        if not isinstance(given.value, str) or not given.value:
+            self.report(given.origin, path, "expected the path of a file")
+            return None
         try:
-            text = read_text(file := anchored(self.base, name), SECRET_SIZE)
+            file = anchored(self._directory(given.origin), given.value)
+            text = self.reading.text(file, SECRET_SIZE, "secret")
         except SourceError as error:
-            self.report(path, f"{file}: {error}")
+            self.report(given.origin, path, f"{file}: {error}")
             return None
-        return Given(text.removesuffix("\n").removesuffix("\r"), self.origin)
+        return Given(text.removesuffix("\n").removesuffix("\r"), given.origin, given.overridden)
 
-    def _table(self, node: Table, raw: Any, path: Path) -> LayerTree | None:
-        if not isinstance(raw, Mapping):
-            self.report(path, "expected a table of keys and values")
+    def _directory(self, origin: Origin) -> FilePath:
+        """A relative path belongs to the file that names it, which may be an included one."""
+        return FilePath(origin.place).parent if origin.kind == "file" else self.base
+
+    def _table(self, node: Table, raw: Given, path: Path) -> LayerTree | None:
+        if not isinstance(raw.value, dict):
+            self.report(raw.origin, path, "expected a table of keys and values")
             return None
-        table: LayerTree = {}
-        for key, value in raw.items():
-            self._entry(node, table, str(key), value, path)
+        table = LayerTree(raw.origin)
+        for key, value in raw.value.items():
+            self._entry(node, table, key, value, path)
         return table
 
-    def _entry(self, node: Table, table: LayerTree, key: str, value: Any, path: Path) -> None:
+    def _entry(self, node: Table, table: LayerTree, key: str, value: Given, path: Path) -> None:
         secret = "" if key in node.keys else node.secret_of(key)
         child = node.child(secret or key)
         if child is None:
-            self.report_unknown(node, (*path, key))
+            self.report_unknown(value.origin, node, (*path, key))
             return
-        shaped = self._secret(value, (*path, key)) if secret else self.shape(child, value, (*path, key))
+        shaped = self.secret_file(value, (*path, key)) if secret else self.shape(child, value, (*path, key))
         if shaped is None:
             return
         if (secret or key) in table:
-            self.report((*path, key), f"given together with {secret or key + '_file'}")
+            self.report(value.origin, (*path, key), f"given together with {secret or key + '_file'}")
             return
         table[secret or key] = shaped
 
-    def _secret(self, value: Any, path: Path) -> Given | None:
-        if not isinstance(value, str) or not value:
-            self.report(path, "expected the path of a file")
-            return None
-        return self.secret_file(value, path)
-
-    def _tables(self, node: Tables, raw: Any, path: Path) -> Any:
-        if isinstance(raw, Mapping):
+    def _tables(self, node: Tables, raw: Given, path: Path) -> Any:
+        if isinstance(raw.value, dict):
             return self._addressed(node, raw, path)
-        if not isinstance(raw, list):
-            self.report(path, "expected a list of tables")
+        if not isinstance(raw.value, list):
+            self.report(raw.origin, path, "expected a list of tables")
             return None
-        names = _item_names(node.key, raw, path)
+        names = _item_names(node.key, raw.value, path)
         if node.key:
             return self._keyed(node, raw, names, path)
-        return [self._table(node.item, item, (*path, name)) or {} for name, item in zip(names, raw, strict=True)]
+        items = zip(names, raw.value, strict=True)
+        return [self._table(node.item, item, (*path, name)) or LayerTree(item.origin) for name, item in items]
 
-    def _addressed(self, node: Tables, raw: Mapping[str, Any], path: Path) -> LayerTree:
-        items: LayerTree = {}
-        for name, (key, value) in zip(distinct(map(str, raw)), raw.items(), strict=True):
-            if not node.key and not is_index(str(key)):
-                self.report((*path, str(key)), "expected the index of an item")
+    def _addressed(self, node: Tables, raw: Given, path: Path) -> LayerTree:
+        items = LayerTree(raw.origin)
+        for name, (key, value) in zip(distinct(raw.value), raw.value.items(), strict=True):
+            if not node.key and not is_index(key):
+                self.report(value.origin, (*path, key), "expected the index of an item")
             elif (item := self.shape(node.item, value, (*path, name))) is not None:
-                if name != str(key) and isinstance(item, dict):
-                    item.setdefault(node.key, Given(str(key), self.origin))
+                if name != key and isinstance(item, LayerTree):
+                    item.setdefault(node.key, Given(key, value.origin))
                 items[fold_name(name)] = item
         return items
 
-    def _keyed(self, node: Tables, raw: list[Any], names: list[str], path: Path) -> LayerTree:
+    def _keyed(self, node: Tables, raw: Given, names: list[str], path: Path) -> LayerTree:
         """Items by key. One without a usable key gets some name, so that the rest of it is looked at all the same."""
-        keyed: LayerTree = {}
-        for name, item in zip(names, raw, strict=True):
+        keyed = LayerTree(raw.origin)
+        for name, item in zip(names, raw.value, strict=True):
             table = self._table(node.item, item, (*path, name))
             if table is None:
                 continue
             given = table.get(node.key)
-            if path == ("servers",) and node.key not in item:
-                table[node.key] = Given(name, self.origin)
+            if path == ("servers",) and node.key not in item.value:
+                table[node.key] = Given(name, item.origin)
             elif not (isinstance(given, Given) and isinstance(given.value, str) and given.value):
-                self.report((*path, name, node.key), "is needed: a name in quotes")
+                origin = given.origin if given else item.origin
+                self.report(origin, (*path, name, node.key), "is needed: a name in quotes")
                 # Not the index alone: it would be taken for an address within the layer below.
-                table[node.key] = Given(f"item-{name}", self.origin)
+                table[node.key] = Given(f"item-{name}", item.origin)
                 keyed[f"item-{name}"] = table
                 continue
             keyed[fold_name(name)] = table
         return keyed
 
-    def _leaf(self, form: Form, raw: Any, path: Path) -> Any:
-        if isinstance(raw, Mapping):
-            if form.is_list and raw and all(is_index(str(key)) for key in raw):
-                return {str(key): Given(self._anchored(form, value), self.origin) for key, value in raw.items()}
-            self.report(path, f"expected a {form.value}")
+    def _leaf(self, form: Form, raw: Given, path: Path) -> Any:
+        value, base = raw.value, self._directory(raw.origin) if form in _ANCHORED else self.base
+        if isinstance(value, dict):
+            if form.is_list and value and all(is_index(key) for key in value):
+                items = {key: Given(_anchored(form, item.value, base), item.origin) for key, item in value.items()}
+                return LayerTree(raw.origin, items)
+            self.report(raw.origin, path, f"expected a {form.value}")
             return None
-        if isinstance(raw, list):
-            return Given([self._anchored(form, item) for item in raw], self.origin)
-        return Given(self._anchored(form, raw), self.origin)
+        if isinstance(value, list):
+            plain = [_anchored(form, plain_value(item), base) for item in value]
+            return Given(plain, raw.origin, raw.overridden, tuple(item.origin for item in value))
+        return Given(_anchored(form, value, base), raw.origin, raw.overridden)
 
-    def _anchored(self, form: Form, value: Any) -> Any:
-        """A path, or what holds one, made absolute: it belongs to the file that names it."""
-        if not isinstance(value, str) or not value:
-            return value
-        if form in (Form.PATH, Form.PATHS):
-            return str(anchored(self.base, value))
-        for mark, marked in (("unix:", Form.ADDRESSES), ("file:", Form.AUDIT)):
-            if form is marked and value.startswith(mark) and value != mark:
-                return mark + str(anchored(self.base, value.removeprefix(mark)))
+
+_ANCHORED: Final = {Form.PATH: "", Form.PATHS: "", Form.ADDRESSES: "unix:", Form.AUDIT: "file:"}
+"""Forms that hold paths, and the mark in front of one."""
+
+
+def _anchored(form: Form, value: Any, base: FilePath) -> Any:
+    """A path, or what holds one, made absolute: it belongs to the file that names it."""
+    mark = _ANCHORED.get(form)
+    if mark is None or not isinstance(value, str) or value == mark or not value.startswith(mark):
         return value
+    return mark + str(anchored(base, value.removeprefix(mark)))
 
 
-def _item_names(key: str, items: list[Any], path: Path) -> list[str]:
+def _item_names(key: str, items: list[Given], path: Path) -> list[str]:
     """How paths show the items of a list: by key field, servers without one as they are called, others by index."""
-    given = [item.get(key) if key and isinstance(item, Mapping) else None for item in items]
+    tables = [item.value if isinstance(item.value, dict) else None for item in items]
+    given = [table[key].value if key and table and key in table else None for table in tables]
     unused = unused_names(given)
     names: list[str] = []
-    for index, (item, name) in enumerate(zip(items, given, strict=True)):
+    for index, (table, name) in enumerate(zip(tables, given, strict=True)):
         if isinstance(name, str) and name:
             names.append(name)
-        elif path == ("servers",) and isinstance(item, Mapping) and key not in item:
+        elif path == ("servers",) and table is not None and key not in table:
             names.append(next(unused))
         else:
             names.append(str(index))

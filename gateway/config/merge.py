@@ -1,7 +1,8 @@
 """Lays one layer over another (DECISIONS 22).
 
 Tables merge key by key. Lists of named tables merge by name; new ones are appended. Any other value replaces, items
-addressed by index replace within the list, and ``null`` removes.
+addressed by index replace within the list, and ``null`` removes. What is removed stays in the tree as a ``Given`` of
+None, so that it can be told who removed it; ``live`` passes such over.
 """
 
 from __future__ import annotations
@@ -34,28 +35,24 @@ class Merger:
             self._put(child, base, key, value, (*path, key))
 
     def _put(self, node: Node, base: LayerTree, key: str, value: Any, path: Path) -> None:
+        before = base.get(key)
         if isinstance(value, Given):
-            if value.value is None:
-                base.pop(key, None)
-            else:
-                base[key] = value
-        elif isinstance(node, Table):
-            if not isinstance(base.get(key), dict):
-                base[key] = {}
-            self.overlay(node, base[key], value, path)
+            base[key] = laid_over(value, before)
         elif isinstance(node, Leaf):
             self._patch_leaf(base, key, value, path)
+        elif isinstance(node, Table):
+            self.overlay(node, _table_in(base, key, value.origin), value, path)
         elif isinstance(value, list):
             base[key] = [self._fresh(node.item, item, (*path, str(index))) for index, item in enumerate(value)]
         elif node.key:
-            if not isinstance(base.get(key), dict):
-                base[key] = {}
-            self._patch_keyed(node, base[key], value, path)
+            self._patch_keyed(node, _table_in(base, key, value.origin), value, path)
         else:
-            self._patch_list(node, base.setdefault(key, []), value, path)
+            if not isinstance(before, list):
+                before = base[key] = []
+            self._patch_list(node, before, value, path)
 
     def _fresh(self, node: Table, value: LayerTree, path: Path) -> LayerTree:
-        table: LayerTree = {}
+        table = LayerTree(value.origin)
         self.overlay(node, table, value, path)
         return table
 
@@ -65,11 +62,14 @@ class Merger:
             if key is None:
                 continue
             if isinstance(item, Given):
-                base.pop(key, None)
+                base[key] = laid_over(item, base.get(key))
                 continue
-            table = base.setdefault(key, {})
+            if not isinstance(base.get(key), LayerTree):
+                base.pop(key, None)  # a new item stands behind all others, also where one of its name was removed
+            table = _table_in(base, key, item.origin)
             self.overlay(node.item, table, item, (*path, key))
-            table.setdefault(node.key, Given(key, origin_within(item)))
+            if node.key not in live(table):
+                table[node.key] = Given(key, item.origin)
 
     def _resolve(self, node: Tables, base: LayerTree, written: str, item: Any, path: Path) -> str | None:
         """Key of the item that is addressed: by its own key, by its index, or a new one."""
@@ -77,54 +77,88 @@ class Merger:
             return key
         if not is_index(written) or written == _name_in(item, node.key):
             return written
-        index = int(written)
-        if index < len(base):
-            return list(base)[index]
-        if index > len(base) or isinstance(item, Given):
-            origin = item.origin if isinstance(item, Given) else origin_within(item)
-            self._problems.add(origin, (*path, written), f"there are only {len(base)} items before it")
+        index, names = int(written), list(live(base))
+        if index < len(names):
+            return names[index]
+        if index > len(names) or isinstance(item, Given):
+            self._problems.add(item.origin, (*path, written), f"there are only {len(names)} items before it")
             return None
         if (name := _name_in(item, node.key)) or path == ("servers",):
-            return name or next(unused_names(base))
-        self._problems.add(origin_within(item), (*path, written, node.key), "is needed")
+            return name or next(unused_names(names))
+        self._problems.add(item.origin, (*path, written, node.key), "is needed")
         return None
 
     def _patch_list(self, node: Tables, base: list[LayerTree], over: LayerTree, path: Path) -> None:
         for written, item in sorted(over.items(), key=lambda pair: int(pair[0])):
             index = int(written)
             if index > len(base):
-                self._problems.add(origin_within(item), (*path, written), f"there are only {len(base)} items before it")
+                self._problems.add(item.origin, (*path, written), f"there are only {len(base)} items before it")
             elif isinstance(item, Given):
                 del base[index : index + 1]
             else:
                 if index == len(base):
-                    base.append({})
+                    base.append(LayerTree(item.origin))
                 self.overlay(node.item, base[index], item, (*path, written))
 
     def _patch_leaf(self, base: LayerTree, key: str, over: LayerTree, path: Path) -> None:
-        found = base.get(key, Given([], DEFAULT)).value
+        before = base.get(key)
+        found = before.value if isinstance(before, Given) and before.value is not None else []
         items = list(found) if isinstance(found, list) else [found]
-        origin = DEFAULT
+        known = before.items if isinstance(before, Given) else ()
+        origins = [known[index] if index < len(known) else DEFAULT for index in range(len(items))]
+        origin = over.origin
         for written, given in sorted(over.items(), key=lambda pair: int(pair[0])):
             origin, index = given.origin, int(written)
             if index > len(items):
                 self._problems.add(origin, (*path, written), f"there are only {len(items)} items before it")
                 continue
             items[index : index + 1] = [] if given.value is None else [given.value]
-        base[key] = Given(items, origin)
+            origins[index : index + 1] = [] if given.value is None else [origin]
+        base[key] = Given(items, origin, before if isinstance(before, Given) else None, tuple(origins))
+
+
+def _table_in(base: LayerTree, key: str, origin: Origin) -> LayerTree:
+    """The table under a key, made where there is none."""
+    if not isinstance(table := base.get(key), LayerTree):
+        table = base[key] = LayerTree(origin)
+    return table
+
+
+def laid_over(given: Given, before: Any) -> Given:
+    """A value laid on what an earlier layer gave. Of what is overridden within its own layer, that comes last."""
+    if isinstance(before, LayerTree):
+        before = Given(None, before.origin)
+    if not isinstance(before, Given):
+        return given
+    chain = [given]
+    while (below := chain[-1].overridden) is not None:
+        chain.append(below)
+    laid = before
+    for link in reversed(chain):
+        laid = Given(link.value, link.origin, laid, link.items)
+    return laid
+
+
+def live(tree: LayerTree) -> dict[str, Any]:
+    """What is in a table and was not removed."""
+    return {key: value for key, value in tree.items() if not (isinstance(value, Given) and value.value is None)}
 
 
 def fill(node: Table, base: LayerTree, defaults: LayerTree) -> None:
     """Put ``defaults`` where ``base`` gives nothing; items of lists are not made new."""
+    given = live(base)
     for key, value in defaults.items():
         child = node.child(key)
         if isinstance(value, Given):
-            base.setdefault(key, value)
+            if key not in given:
+                base[key] = laid_over(value, base.get(key))
         elif isinstance(child, Table):
-            fill(child, base.setdefault(key, {}), value)
+            if key not in given:
+                base[key] = LayerTree()
+            fill(child, base[key], value)
         elif isinstance(child, Tables):
             for name, item in value.items():
-                if name in base.get(key, {}):
+                if name in given.get(key, {}):
                     fill(child.item, base[key][name], item)
 
 
@@ -135,7 +169,7 @@ def match_key(written: str, base: Mapping[str, Any], value: Any) -> str | None:
     """
     if written in base:
         return written
-    if origin_within(value).kind != "variable":
+    if value.origin.kind != "variable":
         return None
     wanted = _spelled(written)
     return next((key for key in base if _spelled(key) == wanted), None)
@@ -145,16 +179,6 @@ def _spelled(key: str) -> str:
     return fold_name(key).replace("-", "_")
 
 
-def origin_within(tree: Any) -> Origin:
-    """Origin of the first value below; ``DEFAULT`` where there is none."""
-    if isinstance(tree, Given):
-        return tree.origin
-    for item in tree.values() if isinstance(tree, dict) else tree:
-        if (origin := origin_within(item)) is not DEFAULT:
-            return origin
-    return DEFAULT
-
-
 def _name_in(item: Any, key: str) -> str | None:
     name = item.get(key) if isinstance(item, dict) else None
     return fold_name(name.value) if isinstance(name, Given) and isinstance(name.value, str) else None
@@ -162,8 +186,8 @@ def _name_in(item: Any, key: str) -> str | None:
 
 def _drop_other_address(base: LayerTree, over: LayerTree) -> None:
     """``host`` and ``urls`` say the same in two ways: a later layer that uses one drops the other."""
-    if "host" in over and "urls" not in over:
-        base.pop("urls", None)
-    if "urls" in over and "host" not in over:
-        for key in ("host", "port", "use_ssl"):
-            base.pop(key, None)
+    for used, others in (("host", ("urls",)), ("urls", ("host", "port", "use_ssl"))):
+        if used in over and not any(key in over for key in ("host", "urls") if key != used):
+            for key in others:
+                if isinstance(given := base.get(key), Given):
+                    base[key] = Given(None, over[used].origin, given)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any, Final, Literal, NamedTuple
 
 from gateway.identity import fold_name
 
+from .reading import Content
 from .schema.section import Severity
 
 Kind = Literal["default", "file", "stored", "variable", "credential"]
@@ -36,6 +39,8 @@ class Origin(NamedTuple):
 
 
 DEFAULT: Final = Origin("default", "default")
+MOST_PROBLEMS: Final = 1000
+"""Problems after which the rest is only counted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,22 +54,63 @@ class Given:
     origin: Origin
     overridden: Given | None = None
     """What would hold without it, from an earlier layer or from further above in the same file."""
+    items: tuple[Origin, ...] = ()
+    """Of a list of plain values: where each item is written."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Its own origin, and those of what it overrides, the nearest first."""
+        found: list[Origin] = []
+        given: Given | None = self
+        while given is not None:
+            found.append(given.origin)
+            given = given.overridden
+        return tuple(found)
 
     def __repr__(self) -> str:
         return f"Given(..., {str(self.origin)!r})"
+
+
+def given_tree(value: Any, origin: Origin) -> Given:
+    """A plain value of one origin in the form that readers of files return. Raises RecursionError."""
+    if isinstance(value, dict):
+        return Given({key: given_tree(item, origin) for key, item in value.items()}, origin)
+    return Given([given_tree(item, origin) for item in value] if isinstance(value, list) else value, origin)
+
+
+def plain_value(given: Given) -> Any:
+    """The plain value of a tree that a reader returned."""
+    if isinstance(given.value, dict):
+        return {key: plain_value(item) for key, item in given.value.items()}
+    return [plain_value(item) for item in given.value] if isinstance(given.value, list) else given.value
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong, or worth a warning. Never holds the value of a secret."""
 
-    place: str
+    origin: Origin
     path: str
     message: str
     severity: Severity = "error"
 
+    @property
+    def place(self) -> str:
+        """The file, variable or other place, without line and column."""
+        return self.origin.place
+
+    @property
+    def line(self) -> int:
+        """From 1; 0 where there are no lines."""
+        return self.origin.line
+
+    @property
+    def column(self) -> int:
+        """From 1; 0 where there are no lines."""
+        return self.origin.column
+
     def __str__(self) -> str:
-        text = f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+        text = f"{self.origin}: {self.path}: {self.message}" if self.path else f"{self.origin}: {self.message}"
         return "".join(_printable(letter) for letter in text)
 
 
@@ -77,9 +123,11 @@ def _printable(letter: str) -> str:
 class ConfigurationError(Exception):
     """The configuration cannot be used. Its text has every error on a line; ``problems`` holds warnings too."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], contents: Mapping[FilePath, Content]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems if problem.severity == "error"))
         self.problems = problems
+        self.contents = contents
+        """What the files held that were read until then."""
 
 
 class Problems:
@@ -88,12 +136,16 @@ class Problems:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], Problem] = {}
         self._refused: set[str] = set()
+        self._more = 0
 
     def add(self, origin: Origin, path: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem at a path of the tree."""
         dotted = path if isinstance(path, str) else ".".join(path)
         key = (origin.place, dotted, "" if severity == "error" and dotted else message)
-        self._found.setdefault(key, Problem(origin.place, dotted, message, severity))
+        if key not in self._found and len(self._found) >= MOST_PROBLEMS:
+            self._more += 1
+        else:
+            self._found.setdefault(key, Problem(origin, dotted, message, severity))
         if severity == "error":
             names = fold_name(dotted).split(".")
             self._refused.update(".".join(names[:length]) for length in range(1, len(names) + 1))
@@ -111,8 +163,12 @@ class Problems:
 
     @property
     def all(self) -> tuple[Problem, ...]:
-        """Everything found, in the order of finding."""
-        return tuple(self._found.values())
+        """Everything found: what concerns one place together, in the order of its lines."""
+        places = {place: number for number, (place, _, _) in reversed(list(enumerate(self._found)))}
+        found = sorted(self._found.values(), key=lambda problem: (places[problem.place], problem.origin.line))
+        if self._more:
+            found.append(Problem(found[-1].origin, "", f"... and {self._more} more", found[-1].severity))
+        return tuple(found)
 
     @property
     def errors(self) -> bool:

@@ -9,22 +9,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 Role = Literal["configuration", "secret", "other"]
-"""``configuration``: named with -c, or included. ``secret``: named by a ``k_file``. ``other``: certificates and such."""
+"""``configuration``: named with -c, or included. ``secret``: named by a ``k_file``. ``other``: certificates, and what
+Grafana's expressions name."""
 
 
 class SourceError(ValueError):
     """A file that cannot be read, or not as what it should be. The text says why, without quoting it.
 
-    ``line`` and ``column`` count from 1; 0 where they are not known.
+    ``line`` and ``column`` count from 1; 0 where they are not known. ``file`` is an included file, else empty.
     """
 
-    def __init__(self, text: str, line: int = 0, column: int = 0) -> None:
+    def __init__(self, text: str, line: int = 0, column: int = 0, file: str = "") -> None:
         super().__init__(text)
         self.line = line
         self.column = column
+        self.file = file
+
+
+CERTIFICATE_SIZE: Final = 1024 * 1024
+"""Largest file of certificates in bytes."""
+TOO_DEEP: Final = "nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,12 @@ class Reading:
         """Every file that was asked for, by absolute path, in the order of asking."""
         return MappingProxyType(self._contents)
 
-    def note(self, path: Path, role: Role, data: bytes | None) -> None:
-        """Remember what a file held that somebody else has read."""
-        self._contents[path] = Content(role, data)
+    def certificate(self, path: Path) -> None:
+        """Remember what a certificate or key held, which the TLS library reads by itself."""
+        try:
+            self._contents[path] = Content("other", read_bytes(path, CERTIFICATE_SIZE))
+        except SourceError:
+            self._contents[path] = Content("other", None)
 
     def text(self, path: Path, limit: int, role: Role) -> str:
         """Text of a regular file of at most ``limit`` bytes, in UTF-8, without byte order mark.
@@ -84,6 +94,18 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise SourceError(f"larger than {limit} bytes")
     return data
+
+
+def anchored(directory: Path, name: str | Path) -> Path:
+    """A path that belongs to a directory; without ``..`` where that leads to the same place (links may forbid it)."""
+    path = directory / name
+    if ".." not in path.parts:
+        return path
+    plain = Path(os.path.normpath(path))
+    try:
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else path
+    except (OSError, ValueError):
+        return path
 
 
 def digest(contents: Mapping[Path, Content]) -> str:

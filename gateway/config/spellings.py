@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import hmac
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,9 @@ class _Translator:
         for row in SPELLINGS:
             for names, given in _matches(spelled, row.spelled):
                 self._row(layer, row, names, given)
+        for path, key, given in layer.foreign:
+            self.wording.note(path, key, given.origin)
+            self._place(layer.tree, key, path, given)
         self._custom_attributes(layer, spelled)
         self._provider(spelled)
         self._fixed_users(layer, spelled)
@@ -236,21 +240,21 @@ class _Translator:
         except ValueError as error:
             self._problems.add(given.origin, spelled, str(error))
             return
-        self._place(layer.tree, key, spelled, Given(value, given.origin))
+        self._place(layer.tree, key, spelled, Given(value, given.origin, given.overridden))
 
     def _place(self, tree: LayerTree, key: Path, spelled: Path, given: Given) -> None:
         """Put a translated value; two spellings with different values within one layer clash."""
         first_path, first = self._placed.get(key, (key, _find(tree, key)))
         if first is not None and _comparable(first.value) != _comparable(given.value):
-            where = ".".join(first_path) if first.origin == given.origin else f"{first.origin} ({'.'.join(first_path)})"
+            where = f"{first.origin} ({'.'.join(first_path)})"
             self._problems.add(given.origin, spelled, f"means the same key as {where}, which has another value")
             return
         self._placed[key] = (spelled, given)
         for name in key[:-1]:
-            tree = tree.setdefault(name, {})
+            tree = tree.setdefault(name, LayerTree(given.origin))
         tree[key[-1]] = given
 
-    def _custom_attributes(self, layer: Layer, spelled: LayerTree) -> None:
+    def _custom_attributes(self, layer: Layer, spelled: dict[str, Any]) -> None:
         for place in (LDAP, (*LDAP, "attributes")):
             known = _shape_at(place).keys
             table = _find(spelled, place)
@@ -262,7 +266,7 @@ class _Translator:
                     self._problems.warn(given.origin, (*place, name), message)
                 self._place(layer.tree, (*SERVER, "attributes", "extra", name), (*place, name), given)
 
-    def _provider(self, spelled: LayerTree) -> None:
+    def _provider(self, spelled: dict[str, Any]) -> None:
         path = (*FIXED_USERS, "provider")
         given = _find(spelled, path)
         if given is None or given.value is None:
@@ -272,7 +276,7 @@ class _Translator:
         else:
             self._problems.add(given.origin, path, "expected ldap: no other provider is supported")
 
-    def _fixed_users(self, layer: Layer, spelled: LayerTree) -> None:
+    def _fixed_users(self, layer: Layer, spelled: dict[str, Any]) -> None:
         path = (*FIXED_USERS, "users")
         users = _find(spelled, path)
         if isinstance(users, Given):
@@ -295,7 +299,7 @@ class _Translator:
             self._place(layer.tree, (*target, _FIXED_KEYS[key]), spelled, Given(role, given.origin))
         elif key == "password" and isinstance(given.value, str):
             try:
-                password = _decoded(given.value) if self._hashed else _concealed(given.value)
+                password = _decoded(given.value) if self._hashed else _concealed(name, given.value)
             except ValueError as error:
                 self._problems.add(given.origin, spelled, str(error))
             else:
@@ -304,11 +308,18 @@ class _Translator:
             self._place(layer.tree, (*target, _FIXED_KEYS.get(key, key)), spelled, given)
 
 
-def _concealed(password: str) -> Secret:
-    """A plain password as it is held in memory. The salt is new at each load: nothing of it is ever kept."""
+_PROCESS_KEY: Final = secrets.token_bytes(32)
+
+
+def _concealed(name: str, password: str) -> Secret:
+    """A plain password as it is held in memory, by a salt that only this process knows.
+
+    Within it the same password of the same user has the same form, so that a reload does not take it for changed.
+    """
     if not password:
         raise ValueError("an empty password is not accepted")
-    return plain_form(password, secrets.token_bytes(16))
+    salt = hmac.digest(_PROCESS_KEY, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
+    return plain_form(password, salt[:16])
 
 
 def _decoded(text: str) -> str:
@@ -327,12 +338,9 @@ def _clearml_defaults() -> LayerTree:
     def default(value: Any) -> Given:
         return Given(value, DEFAULT)
 
-    server = {
-        "name": default("ldap"),
-        "search_filter": default(SEARCH_FILTER),
-        "attributes": {"email": default("mail email")},
-    }
-    return {"servers": {"ldap": server}}
+    attributes = LayerTree(DEFAULT, {"email": default("mail email")})
+    server = {"name": default("ldap"), "search_filter": default(SEARCH_FILTER), "attributes": attributes}
+    return LayerTree(DEFAULT, {"servers": LayerTree(DEFAULT, {"ldap": LayerTree(DEFAULT, server)})})
 
 
 def _comparable(value: Any) -> Any:

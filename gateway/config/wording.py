@@ -39,13 +39,14 @@ class Wording:
         if spelled is None:
             return ""
         name = written(spelled, origin)
-        said = origin.place.partition("__")[2].lower() == "__".join(spelled).lower()
+        said = origin.place.rpartition("CLEARML__")[2].lower() == "__".join(spelled).lower()
         return "" if said else f" ({name})"
 
 
 def written(spelled: Path, origin: Origin) -> str:
     """A path as it is written where the origin is: dotted in files, else as the name of a variable."""
-    return ".".join(spelled) if origin.kind == "file" else "CLEARML__" + "__".join(spelled)
+    own_name = len(spelled) == 1  # a variable of another program
+    return ".".join(spelled) if origin.kind == "file" or own_name else "CLEARML__" + "__".join(spelled)
 
 
 def filled(pattern: Path, names: Sequence[str]) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.config.load import ConfigurationError, Snapshot, load
+from gateway.config.load import ConfigurationError, Problem, Snapshot, load
 from gateway.config.schema import Configuration, Secret, TcpAddress, UnixAddress
 
 SERVER = {
@@ -57,7 +58,7 @@ def said(tmp_path: Path, text: str, name: str = "gateway.conf", **environment: s
         problems = load_text(tmp_path, text, name, **environment).warnings
     except ConfigurationError as error:
         problems = error.problems
-    lines = [f"{problem.severity}: {problem}".replace(f"{tmp_path / name}: ", "") for problem in problems]
+    lines = [f"{problem.severity}: {without_place(problem, tmp_path / name)}" for problem in problems]
     return [line.replace(str(tmp_path), "D") for line in lines if NOBODY not in line]
 
 
@@ -66,5 +67,10 @@ def problems_of(tmp_path: Path, text: str, name: str = "gateway.toml", **environ
     try:
         load_text(tmp_path, text, name, **environment)
     except ConfigurationError as error:
-        return [str(problem).removeprefix(f"{tmp_path / name}: ") for problem in error.problems]
+        return [without_place(problem, tmp_path / name) for problem in error.problems]
     return []
+
+
+def without_place(problem: Problem, file: Path) -> str:
+    """The text of a problem; where it is in this file, without the file and the position in front."""
+    return re.sub(rf"^{re.escape(str(file))}(:\d+:\d+)?: ", "", str(problem))

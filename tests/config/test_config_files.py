@@ -6,15 +6,17 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-import pyparsing
 import pytest
 from config_lookup import at, load_text, problems_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import ConfigurationError, load
-from gateway.config.sources import PARSERS, SourceError, parse
+from gateway.config.origin import Origin, plain_value
+from gateway.config.reading import Reading, SourceError
+from gateway.config.sources import SUFFIXES, parse
 
 SAME = {
     ".toml": """
@@ -88,7 +90,7 @@ WRONG = [
     (".yaml", "clearml:\n  company_name: no", "clearml.company_name: expected text; write it in quotes"),
     (".yaml", "log:\n  level: on", "log.level: expected 'debug', 'info', 'warning' or 'error'"),
     (".yaml", "clearml:\n  company_name: 12", "clearml.company_name: expected text; write it in quotes"),
-    (".conf", "clearml.company_name = 012345", "clearml.company_name: expected text; write it in quotes"),
+    (".conf", "clearml.company_name = 12345", "clearml.company_name: expected text; write it in quotes"),
     (".conf", "clearml.company_name = true", "clearml.company_name: expected text; write it in quotes"),
     (".toml", "clearml.company_name = 2020-01-01", "clearml.company_name: expected text; write it in quotes"),
     (".toml", "[tokens]\nmaster_key = 5", "tokens.master_key: expected text; write it in quotes"),
@@ -172,22 +174,22 @@ BROKEN = [
     (".json", b'{"a":NaN}', "NaN is not a number"),
     (".json", b"[]", "expected keys and values at the top level"),
     (".json", b"[" * 100000, "nested too deeply"),
-    (".conf", b"a = {", "not valid HOCON (line 1"),
-    (".conf", b"a = dc=x,dc=y", "not valid HOCON (line 1"),
-    (".conf", b'a = "unterminated secret', "not valid HOCON (line 1"),
-    (".conf", b"a = ${HOME}", "only keys of the same file can be referred to"),
+    (".conf", b"a = {", "not valid HOCON: "),
+    (".conf", b"a = dc=x,dc=y", "not valid HOCON: "),
+    (".conf", b'a = "unterminated secret', "not valid HOCON: "),
+    (".conf", b"a = ${HOME}", "the substitution of 'HOME' finds nothing"),
     (".conf", b"a = ${b}\nb = ${a}", "not valid HOCON"),
     (".conf", b"a = " + b"[" * 3000, "nested too deeply"),
     (".conf", b"[1]", "expected keys and values at the top level"),
-    (".conf", b'include "/etc/passwd"', "include is not supported"),
-    (".conf", b'include file("/etc/passwd")', "include is not supported"),
-    (".conf", b'include url("http://127.0.0.1:9/")', "include is not supported"),
-    (".conf", b'include required(file("/etc/passwd"))', "include is not supported"),
-    (".conf", b'include package("os:x")', "include is not supported"),
-    (".conf", b'include "*.conf"', "include is not supported"),
+    (".conf", b'include "/etc/passwd"', "only files can be included"),
+    (".conf", b'include file("/etc/passwd")', "only files can be included"),
+    (".conf", b'include url("http://127.0.0.1:9/")', "only files can be included"),
+    (".conf", b'include required(file("/etc/passwd"))', "only files can be included"),
+    (".conf", b'include package("os:x")', "only files can be included"),
+    (".conf", b'include "*.conf"', "only files can be included"),
     (".conf", b"a = \xff", "not UTF-8 text (byte 4)"),
     (".toml", b"\xff\xfea\x00", "not UTF-8 text (byte 0)"),
-    (".conf", b" " * (1024 * 1024 + 1), "larger than 1048576 bytes"),
+    (".conf", b" " * (8 * 1024 * 1024 + 1), "larger than 8388608 bytes"),
     (".toml", b" " * (8 * 1024 * 1024 + 1), "larger than 8388608 bytes"),
     (".ini", b"", "unknown kind of file; expected one of .conf, .hocon, .toml, .yaml, .yml, .json"),
 ]
@@ -226,23 +228,20 @@ def test_aliases_within_reason(tmp_path: Path) -> None:
     assert at(load_text(tmp_path, text, "a.yaml").configuration, "users.b.groups") == ["x", "y"]
 
 
-def test_hocon_leaves_pyparsing_as_it_was(tmp_path: Path) -> None:
-    """perf.md E: a syntax error changes the white space of every pyparsing grammar of the process."""
-    before = pyparsing.ParserElement.DEFAULT_WHITE_CHARS
-    problems_of(tmp_path, "a = {", "a.conf")
-    assert before == pyparsing.ParserElement.DEFAULT_WHITE_CHARS
-
-
 def test_hocon_substitution_within_the_file(tmp_path: Path) -> None:
     text = 'clearml.company_name = "x"\nclearml.feature_set = ${clearml.company_name}-y\n'
     assert load_text(tmp_path, text, "a.conf").configuration.clearml.feature_set == "x-y"
 
 
+def tree_of(text: str, suffix: str) -> Any:
+    return plain_value(parse(text, suffix, Origin("file", f"/nowhere/a{suffix}"), Reading()))
+
+
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from(sorted(PARSERS)), st.text(max_size=60))
+@given(st.sampled_from(sorted(SUFFIXES)), st.text(max_size=60))
 def test_no_text_breaks_a_parser(suffix: str, text: str) -> None:
     with contextlib.suppress(SourceError):
-        assert isinstance(parse(text, suffix), dict)
+        assert isinstance(tree_of(text, suffix), dict)
 
 
 VALUES = st.recursive(
@@ -256,7 +255,7 @@ VALUES = st.recursive(
 def test_json_is_yaml(tree: dict[str, object]) -> None:
     """JSON is a subset of YAML: both readers give the same tree."""
     text = json.dumps(tree, ensure_ascii=False)
-    assert parse(text, ".yaml") == parse(text, ".json") == tree
+    assert tree_of(text, ".yaml") == tree_of(text, ".json") == tree
 
 
 def test_paths_belong_to_their_file(tmp_path: Path, certificate: Path) -> None:

@@ -33,11 +33,11 @@ FILES: list[tuple[str, str, list[str]]] = [
           bind_dn = "cn=a", bind_password_file = none, root_ca_cert = none.pem, search_filter = "(uid=%s" }} ]""",
         [
             'error: servers.Corp (2).hots: unknown key; did you mean "host"?',
-            f"error: servers.Corp (2).bind_password_file: D/none: cannot be read: {NO_FILE}",
             "error: servers.corp (2).host: expected text; write it in quotes",
             "error: servers.corp (2).name: there are two of the name Corp: rename one",
-            "error: servers.corp (2).search_filter: a closing parenthesis is missing at position 7",
             "error: servers.corp (2).search_base_dns.0: not a distinguished name: no usable type=value at position 0",
+            f"error: servers.Corp (2).bind_password_file: D/none: cannot be read: {NO_FILE}",
+            "error: servers.corp (2).search_filter: a closing parenthesis is missing at position 7",
             f"error: servers.corp (2).root_ca_cert: D/none.pem: {NO_FILE}",
         ],
     ),
@@ -63,9 +63,9 @@ FILES: list[tuple[str, str, list[str]]] = [
         "each item of a list",
         'trusted_proxies = ["10.0.0.0/33", "10.0.0.0/8", "foo"]\nlisten = [x, "127.0.0.1:1", y]',
         [
-            f"error: listen: item 0: {ADDRESS}; item 2: {ADDRESS}",
             (f"error: trusted_proxies: item 0: {NETWORK}: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network;"
             f" item 2: {NETWORK}: 'foo' does not appear to be an IPv4 or IPv6 network"),
+            f"error: listen: item 0: {ADDRESS}; item 2: {ADDRESS}",
         ],
     ),
     (
@@ -147,20 +147,18 @@ FILES: list[tuple[str, str, list[str]]] = [
         "choices without the empty one",
         "users.a { disabled = true, clearml_role = root }\ngroup_mappings = [{ group_dn = a, org_role = Owner }]",
         [
-            "error: group_mappings.0.org_role: expected 'Viewer', 'Editor', 'Admin' or 'None'",
             "error: users.a.clearml_role: expected 'guest', 'annotator', 'user', 'superuser' or 'admin'",
+            "error: group_mappings.0.org_role: expected 'Viewer', 'Editor', 'Admin' or 'None'",
         ],
     ),
     ("paths without ..", f"{CORP}servers.corp.root_ca_cert = a/../b.pem", [f"error: servers.corp.root_ca_cert: D/b.pem: {NO_FILE}"]),
-    ("HOCON: what was expected", "a = [1,2", ["error: not valid HOCON (line 1, column 9): expected ']'"]),
+    ("HOCON: what was expected", "a = [1,2", ["error: not valid HOCON: no ] closes this bracket"]),
     (
         "HOCON: a name without quotes",
         "a = dc=x,dc=y",
-        [
-            "error: not valid HOCON (line 1, column 7): expected end of text; text with signs such as = must be quoted"
-        ],
+        ["error: not valid HOCON: expected a comma, a newline or a closing bracket; other signs must be quoted"],
     ),
-    ("HOCON: nothing but one sign is ever quoted", "planted", ["error: not valid HOCON (line 1, column 8)"]),
+    ("HOCON: nothing but one sign is ever quoted", "planted", ["error: not valid HOCON: expected = or : or { after the key; other signs must be quoted"]),
     (
         "whitelist mode says what it means",
         f"{CORP}clearml.registration = whitelist",

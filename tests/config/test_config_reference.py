@@ -10,6 +10,8 @@ from typing import Any
 import argon2
 
 from gateway.config.load import load
+from gateway.config.origin import Origin, plain_value
+from gateway.config.reading import Reading
 from gateway.config.schema import QUICKSTART_HASH, Configuration, Secret, Section, TcpAddress
 from gateway.config.schema.shape import leaves, shape_of
 from gateway.config.sources import parse
@@ -24,6 +26,7 @@ EXAMPLES = {
     "clearml.credentials.*.user_key",
     "clearml.credentials.*.user_secret",
     "vaults.groups.*.group",
+    "conjur.services.*.allow",
 }
 """Keys of gateway.conf that show an example, because the default is nothing."""
 
@@ -40,7 +43,7 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
         return written(tree[0], (*path, "*"))
     if not isinstance(tree, dict):
         return {".".join(path): tree}
-    items = {"extra", "credentials", "groups"} & {path[-1] if path else ""} and "clearml.groups" not in ".".join(path)
+    items = {"extra", "credentials", "groups", "services"} & {path[-1] if path else ""} and "clearml.groups" not in ".".join(path)
     values: dict[str, Any] = {}
     for key, value in tree.items():
         values |= written(value, (*path, "*" if items else key))
@@ -49,7 +52,8 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def test_every_key_is_written() -> None:
     keys = {".".join(path) for path, _ in leaves(shape_of(Configuration))}
-    assert set(written(parse(uncommented(), ".conf"))) == keys
+    tree = plain_value(parse(uncommented(), ".conf", Origin("file", "gateway.conf"), Reading()))
+    assert set(written(tree)) == keys
 
 
 def test_every_default_is_written(tmp_path: Path) -> None:
@@ -64,6 +68,7 @@ def test_every_default_is_written(tmp_path: Path) -> None:
         group_mappings=({},),  # type: ignore[arg-type]
         clearml={"credentials": {"ci": {}}},  # type: ignore[arg-type]
         vaults={"groups": {"scientists": {}}},  # type: ignore[arg-type]
+        conjur={"services": {"corp": {}}},  # type: ignore[arg-type]
     )
     differences = {path for path in compared(loaded, defaults) if path not in EXAMPLES}
     assert differences == set()

@@ -138,7 +138,7 @@ def test_layers_do_not_clash(tmp_path: Path) -> None:
 def test_clash_in_a_file_names_both_keys(tmp_path: Path) -> None:
     text = f'{LDAP} {{ server = h, base_dn = "dc=x", mail = a, attributes.mail = b }}'
     assert problems_of(tmp_path, text, "a.conf")[:1] == [
-        f"{LDAP}.mail: means the same key as {LDAP}.attributes.mail, which has another value"
+        f"{LDAP}.mail: means the same key as {tmp_path}/a.conf:1:95 ({LDAP}.attributes.mail), which has another value"
     ]
 
 
@@ -182,7 +182,9 @@ def test_fixed_users_in_clear_text(tmp_path: Path) -> None:
     assert "pa ss" not in held
     salt = base64.b64decode(held.removeprefix(PLAIN_FORM).split("$")[0])
     assert plain_form("pa ss", salt).reveal() == held
-    assert load_text(tmp_path, text, "apiserver.conf").configuration.users[0].password_hash.reveal() != held
+    again = load_text(tmp_path, text, "apiserver.conf").configuration.users
+    assert again == users, "a reload does not take them for changed"
+    assert users[0].password_hash.reveal() != load_text(tmp_path, text.replace("jane", "june"), "b.conf").configuration.users[0].password_hash.reveal()
 
 
 def test_fixed_users_with_hashes() -> None:

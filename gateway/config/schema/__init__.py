@@ -19,9 +19,10 @@ from gateway.identity import LOCAL, fold_name
 
 from .address import Address, TcpAddress, UnixAddress
 from .clearml import Clearml, Credential, Vaults
+from .conjur import Conjur
 from .fields import Addresses, ExactTexts, Flag, KeyedBy, Networks, PathText, Secret, WebUrl
 from .people import PLAIN_FORM, QUICKSTART_HASH, QUICKSTART_USER, Lockout, Login, Tokens, User, plain_form
-from .process import Audit, Http, Log, Store
+from .process import Audit, Http, Log, Reload, Store
 from .section import Finding, Section
 from .servers import GroupMapping, Server, ServerGroups
 from .session import Session
@@ -78,6 +79,7 @@ class Configuration(Section):
     group_mappings: tuple[GroupMapping, ...] = ()
     """What membership in groups gives to local users, in order."""
     http: Http = Field(default_factory=Http)
+    reload: Reload = Field(default_factory=Reload)
     store: Store = Field(default_factory=Store)
     log: Log = Field(default_factory=Log)
     audit: Audit = Field(default_factory=Audit)
@@ -91,6 +93,7 @@ class Configuration(Section):
     session: Session = Field(default_factory=Session)
     clearml: Clearml = Field(default_factory=Clearml)
     vaults: Vaults = Field(default_factory=Vaults)
+    conjur: Conjur = Field(default_factory=Conjur)
 
     @property
     def database(self) -> Path:
@@ -118,6 +121,7 @@ class Configuration(Section):
         yield from self._admin_findings()
         yield from self._whitelist_findings()
         yield from self._exposure_findings()
+        yield from self._conjur_findings()
         if not self.listen:
             yield Finding(("listen",), "needs at least one address")
         if self.clearml.cookie.same_site == "None" and not self.secure_cookies:
@@ -157,6 +161,13 @@ class Configuration(Section):
                 message = "is not set, and clearml.registration is whitelist: nobody of this server may log in, because"
                 message += " this version has no way to fill the whitelist yet; a default_company admits everyone"
                 yield Finding(("servers", index, "clearml", "default_company"), message, "warning", absence=True)
+
+    def _conjur_findings(self) -> Iterator[Finding]:
+        names = {server.name.lower() for server in self.servers}
+        for name in self.conjur.services:
+            if name.lower() not in names:
+                message = f"there is no server {name}"
+                yield Finding(("conjur", "services", name), message, absence=True, rests_on=(("servers",),))
 
     def _exposure_findings(self) -> Iterator[Finding]:
         exposed = [str(address) for address in self.listen if not address.loopback]

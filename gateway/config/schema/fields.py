@@ -104,6 +104,8 @@ def _guard(parse: Callable[[Any], T]) -> Callable[[object], T]:
     def run(value: object) -> T:
         try:
             return parse(value)
+        except ItemError as error:
+            raise PydanticCustomError("value", "{message}", {"message": str(error), "item": error.index}) from None
         except ValueError as error:
             raise _error(str(error)) from None
 
@@ -122,27 +124,38 @@ def matching(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+class ItemError(ValueError):
+    """An item of a list cannot be used; ``index`` is that of the first one."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 def _every(parse: Callable[[str], T], items: Sequence[str]) -> tuple[T, ...]:
     """Every item parsed.
 
-    :raises ValueError: naming each item that cannot be; where there are several, by its index.
+    :raises ItemError: naming each item that cannot be; where there are several, by its index.
     """
     parsed: list[T] = []
-    refused: list[str] = []
+    refused: dict[int, str] = {}
     for index, item in enumerate(items):
         try:
             parsed.append(parse(item))
         except ValueError as error:
-            refused.append(f"item {index}: {error}" if len(items) > 1 else str(error))
+            refused[index] = f"item {index}: {error}" if len(items) > 1 else str(error)
     if refused:
-        raise ValueError("; ".join(refused))
+        raise ItemError("; ".join(refused.values()), next(iter(refused)))
     return tuple(parsed)
+
+
+_NO_TEXT = re.compile("[\ud800-\udfff\0]")
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("expected text; write it in quotes")
-    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+    if _NO_TEXT.search(value):
         raise ValueError("not valid UTF-8 text")
     return value
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .fields import AuditTarget, Duration, Int, Size, StoreUrl
+from .fields import AuditTarget, Duration, Flag, Int, Size, StoreUrl
 from .section import Section
 
 
@@ -28,6 +28,21 @@ class Http(Section):
     """At shutdown: how long readiness is red before listeners close."""
     shutdown: Duration = 20.0
     """At shutdown: how long running requests may take to finish."""
+
+
+class Reload(Section):
+    """How changed files are noticed and applied."""
+
+    watch: Flag = True
+    """Be woken by the operating system's file events. Without it, and where they stay out, ``poll`` finds changes."""
+    poll: Annotated[Duration, Field(ge=0.01, le=3600)] = 2.0
+    """How often the files are looked at."""
+    settle: Annotated[Duration, Field(le=3600)] = 1.0
+    """How long files must have been left alone before they are read."""
+    hold: Annotated[Duration, Field(le=3600)] = 3.0
+    """How long a change that removes more than half of servers, rules, users or mappings must have stood."""
+    missing_grace: Annotated[Duration, Field(le=3600)] = 5.0
+    """How long a file may be absent before that counts as a change."""
 
 
 class Store(Section):

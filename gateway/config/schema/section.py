@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 Severity = Literal["error", "warning"]
 Place = tuple[str | int, ...]
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of values below which there is nothing to find; thousands of mappings have little else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Section(BaseModel):
         """Findings of this section and of every section below it."""
         yield from self.findings()
         for key in type(self).model_fields:
-            yield from _within(getattr(self, key), key)
+            if type(value := getattr(self, key)) not in _PLAIN:
+                yield from _within(value, key)
 
 
 def _within(value: object, *place: str | int) -> Iterator[Finding]:

@@ -88,3 +88,21 @@ def parse_size(value: object) -> int:
     if found is None or found[2] not in _BYTES:
         raise ValueError("expected a size such as 65536, 64 KiB or 1 MiB")
     return int(found[1]) * _BYTES[found[2]]
+
+
+def duration_text(seconds: float) -> int | float | str:
+    """A duration as people write it: ``"5m"``, ``"30 days"``; a bare number of seconds where no unit fits."""
+    if math.isinf(seconds):
+        return "never"
+    for unit, length in ((" days", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds and seconds % length == 0:
+            return f"{int(seconds) // length}{unit}"
+    return f"{round(seconds * 1000)}ms" if seconds * 1000 == round(seconds * 1000) else seconds
+
+
+def size_text(size: int) -> int | str:
+    """A size as people write it: ``"64 KiB"``; a bare number of bytes where no unit fits."""
+    for unit, length in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if size and size % length == 0:
+            return f"{size // length} {unit}"
+    return size

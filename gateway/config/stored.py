@@ -1,0 +1,61 @@
+"""What an API wrote: the layer above the files and below the environment (DECISIONS 22).
+
+Values were checked when they were written. One that this version does not know is warned of, so that a newer version's
+entry cannot keep an older one from starting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from .environment import put_at
+from .layer import Layer, Shaper
+from .origin import Origin, Path, given_tree
+from .schema.shape import Node, Table, Tables
+from .spellings import NATIVE
+
+
+class Stored(Protocol):
+    """One stored value."""
+
+    @property
+    def path(self) -> Path:
+        """Keys from the root; items of lists by key field."""
+
+    @property
+    def value(self) -> Any:
+        """JSON; None removes what a file gives."""
+
+    @property
+    def by(self) -> str:
+        """Who wrote it."""
+
+
+def read_stored(settings: Sequence[Stored], shaper: Shaper) -> Layer:
+    """The layer that the stored values make."""
+    shaper = replace(shaper, unknown="warning")
+    layer = Layer()
+    for setting in sorted(settings, key=lambda setting: len(setting.path)):
+        origin = Origin("stored", f"stored by {setting.by}")
+        node = _shape_of(setting.path)
+        if node is None:
+            shaper.report_unknown(origin, NATIVE, setting.path)
+            continue
+        shaped = shaper.shape(node, given_tree(setting.value, origin), setting.path)
+        if shaped is not None and not put_at(layer.tree, setting.path, shaped, origin):
+            shaper.report(origin, setting.path, "an item is given together with its whole list")
+    return layer
+
+
+def _shape_of(path: Path) -> Node | None:
+    node: Node | None = NATIVE
+    for name in path:
+        if isinstance(node, Tables):
+            node = node.item
+        elif isinstance(node, Table):
+            node = node.child(name)
+        else:
+            return None
+    return node
