@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.local_users import LocalUsers
-from gateway.directory.pool import Endpoint, Pool
+from gateway.directory.pools import Pools
 from gateway.directory.realm import Realm
 from gateway.directory.recheck import Recheck
-from gateway.directory.tls import tls_context
 from gateway.gate import Turns
 from gateway.identities import Identities
 from gateway.login import Login
@@ -50,6 +49,8 @@ class Live:
     recheck: Recheck
     local: LocalUsers
     servers: tuple[DirectoryServer, ...]
+    pools: Pools
+    """Where the servers' pools come from, and return to."""
     requests: int = 0
     """Requests that hold it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,9 +67,9 @@ class Live:
         return self.snapshot.generation
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Let go of threads and pools; those that no other snapshot uses close."""
         self.local.close()
-        await asyncio.gather(*(server.pool.close() for server in self.servers))
+        await asyncio.gather(*(self.pools.release(server.pool) for server in self.servers))
 
 
 class Runtime:
@@ -80,7 +81,8 @@ class Runtime:
         self._audit = audit
         self._current: Live | None = None
         self._turns = Turns()
-        self._draining_away: set[asyncio.Task[None]] = set()
+        self._pools = Pools()
+        self._draining_away: dict[asyncio.Task[None], Live] = {}
         self._pruner: asyncio.Task[None] | None = None
 
     @classmethod
@@ -124,8 +126,8 @@ class Runtime:
         built = await self._build(snapshot)
         old, self._current = self.current, built
         task = asyncio.create_task(self._drain(old))
-        self._draining_away.add(task)
-        task.add_done_callback(self._draining_away.discard)
+        self._draining_away[task] = old
+        task.add_done_callback(self._draining_away.pop)
 
     def directories(self) -> dict[str, str]:
         """State of each server's connections, for readiness: no addresses, no errors."""
@@ -136,8 +138,8 @@ class Runtime:
         if self._pruner is not None:
             self._pruner.cancel()
             await asyncio.gather(self._pruner, return_exceptions=True)
-        for task in self._draining_away:
-            task.cancel()
+        for old in self._draining_away.values():
+            old.idle.set()
         await asyncio.gather(*self._draining_away, return_exceptions=True)
         if self._current is not None:
             await self._current.close()
@@ -145,13 +147,28 @@ class Runtime:
 
     async def _build(self, snapshot: Snapshot) -> Live:
         configuration = snapshot.configuration
-        local = LocalUsers(configuration.users, configuration.login.hash_threads)
-        servers = [DirectoryServer(server, await make_pool(server)) for server in configuration.servers]
+        async with contextlib.AsyncExitStack() as undo:
+            local = LocalUsers(configuration.users, configuration.login.hash_threads)
+            undo.callback(local.close)
+            servers = [await self._server(server, undo) for server in configuration.servers]
+            live = await self._wire(snapshot, local, servers)
+            await live.identities.save_local_users(int(time.time()))
+            await asyncio.gather(*(server.pool.start() for server in servers))
+            undo.pop_all()
+        return live
+
+    async def _server(self, server: Server, undo: contextlib.AsyncExitStack) -> DirectoryServer:
+        pool = await self._pools.acquire(server)
+        undo.push_async_callback(self._pools.release, pool)
+        return DirectoryServer(server, pool)
+
+    async def _wire(self, snapshot: Snapshot, local: LocalUsers, servers: list[DirectoryServer]) -> Live:
+        configuration = snapshot.configuration
         realm = Realm(local, [server for server in servers if server.in_realm])
-        identities = Identities(self.store, configuration, local)
+        identities = await asyncio.to_thread(Identities, self.store, configuration, local)  # indexes every mapping
         now = int(time.time())
         keys = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
-        live = Live(
+        return Live(
             snapshot=snapshot,
             store=self.store,
             audit=self._audit,
@@ -161,14 +178,8 @@ class Runtime:
             recheck=Recheck(servers, self.store, identities, configuration.session),
             local=local,
             servers=tuple(servers),
+            pools=self._pools,
         )
-        try:
-            await identities.save_local_users(now)
-            await asyncio.gather(*(server.pool.start() for server in servers))
-        except BaseException:
-            await live.close()
-            raise
-        return live
 
     async def _drain(self, old: Live) -> None:
         try:
@@ -176,7 +187,7 @@ class Runtime:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await old.idle.wait()
         except TimeoutError:
-            log.warning("requests of generation %d still run; their directory connections end now", old.generation)
+            log.warning("requests of generation %d still run; connections that only they use end now", old.generation)
         finally:
             await old.close()
 
@@ -192,38 +203,3 @@ class Runtime:
                 await self._prune()
             except Exception:
                 log.exception("expired rows could not be removed; the next attempt is in %g s", PRUNE_SECONDS)
-
-
-async def make_pool(server: Server) -> Pool:
-    """The connections to one server; certificate files are read in a thread. Raises TlsFileError."""
-    endpoints = [Endpoint(*endpoint) for endpoint in server.endpoints]
-    context = None
-    if any(endpoint.tls != "none" for endpoint in endpoints):
-        context, ignored = await asyncio.to_thread(
-            tls_context,
-            ca_files=server.root_ca_cert,
-            skip_verify=server.ssl_skip_verify,
-            client_cert=server.client_cert or "",
-            client_key=server.client_key or "",
-            min_version=server.min_tls_version,
-            max_version=server.max_tls_version,
-            ciphers=server.tls_ciphers,
-        )
-        for text in ignored:
-            log.warning("server %s: %s", server.name, text)
-    return Pool(
-        endpoints,
-        context,
-        bind_dn=server.bind_dn if server.mode in ("service", "unauthenticated") else "",
-        bind_password=server.bind_password.reveal() if server.mode == "service" else "",
-        service=server.mode != "single",
-        binds=server.pool.binds,
-        idle_seconds=server.pool.idle,
-        backoff_seconds=server.pool.backoff,
-        probe_seconds=server.pool.probe,
-        connect_timeout=server.timeout or 10.0,
-        request_timeout=server.request_timeout,
-        max_message=server.pool.max_message,
-        max_entries=server.pool.max_entries,
-        name=server.name,
-    )
