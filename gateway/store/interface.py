@@ -153,6 +153,42 @@ class KeyRow:
         return self.not_before <= now and all(end is None or now < end for end in (self.not_after, self.retired_at))
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of the configuration that was written through an API. A secret one is sealed in the database."""
+
+    path: tuple[str, ...]
+    """Keys from the root of the tree; items of lists by name."""
+    value: object = field(repr=False)
+    """JSON; None removes what an earlier layer gives."""
+    secret: bool
+    """False for a removal."""
+    at: int
+    by: str
+    generation: int
+    """Of the layer, when this was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A value to write; with ``forget`` the stored one, or the stored removal, is dropped instead."""
+
+    path: tuple[str, ...]
+    value: object = field(default=None, repr=False)
+    secret: bool = False
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What an API has written of the configuration, as it stood after one write."""
+
+    generation: int
+    """Number of that write; 0 before the first."""
+    settings: tuple[Setting, ...]
+    """In the order of their paths."""
+
+
 class Store(Protocol):
     """What every engine does. Any verb may raise ``StoreUnavailable``."""
 
@@ -278,6 +314,18 @@ class Store(Protocol):
 
     async def preferences_set(self, identity: str, changes: Mapping[str, object]) -> int:
         """Write each path, or remove it where the value is None; how many were given."""
+
+    async def layer(self) -> Layer:
+        """The API's layer of the configuration; ``SealBroken`` when the master key is another one. Inline."""
+
+    async def layer_write(
+        self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str
+    ) -> int:
+        """Make all changes, in order, or none; the new generation.
+
+        ``Conflict`` when somebody else has written since the layer was read. ``ValueError`` or ``TypeError`` for an
+        empty path and for what is not JSON.
+        """
 
     async def keys(self) -> list[KeyRow]:
         """The key ring, oldest first; ``SealBroken`` when the master key is another one. Inline."""

@@ -9,13 +9,14 @@ from typing import Any, Final, TypeVar
 
 from gateway.grants.lockout import Counter, Kind
 from gateway.identity import Account, Group, fold_name
-from gateway.store.interface import IdentityRow, KeyRow, TokenRow, WhitelistRow
+from gateway.store.interface import IdentityRow, KeyRow, Setting, SettingChange, TokenRow, WhitelistRow
 from gateway.store.sealing import Sealer
 
 Values = Sequence[Any]
 R = TypeVar("R")
 
 KEYS_TABLE: Final = "signing_keys"
+SETTINGS_TABLE: Final = "settings"
 _IDENTITY_FIELDS: Final = tuple(field.name for field in fields(IdentityRow))
 _TOKEN_FIELDS: Final = tuple(field.name for field in fields(TokenRow))
 IDENTITY: Final = ", ".join(_IDENTITY_FIELDS)
@@ -23,6 +24,7 @@ TOKEN: Final = ", ".join(_TOKEN_FIELDS)
 COUNTER: Final = ", ".join(field.name for field in fields(Counter)).replace("hash", "key_hash", 1)
 WHITELIST: Final = ", ".join(field.name for field in fields(WhitelistRow))
 KEY: Final = ", ".join(field.name for field in fields(KeyRow)).replace("private", "private_sealed")
+SETTING: Final = 'path, value, secret_sealed, generation, at, "by"'
 """The columns of a table in the order of its row's fields."""
 
 
@@ -110,3 +112,29 @@ def key(values: Values, sealer: Sealer) -> KeyRow:
     """From the columns ``KEY``; ``SealBroken``."""
     key_id, purpose, algorithm, sealed, *rest = values
     return KeyRow(key_id, purpose, algorithm, sealer.open(sealed, KEYS_TABLE, key_id), *rest)
+
+
+def setting_path(path: tuple[str, ...]) -> str:
+    """For the column ``path``. ``ValueError`` for an empty one."""
+    if not path:
+        raise ValueError("a setting needs a path")
+    return dump(path)
+
+
+def setting_values(change: SettingChange, sealer: Sealer) -> tuple[str, str | None, bytes | None]:
+    """For the columns ``path``, ``value`` and ``secret_sealed``."""
+    path = setting_path(change.path)
+    if change.value is None:
+        return path, None, None
+    if change.secret:
+        return path, None, sealer.seal(dump(change.value).encode(), SETTINGS_TABLE, path)
+    return path, dump(change.value), None
+
+
+def setting(values: Values, sealer: Sealer) -> Setting:
+    """From the columns ``SETTING``; ``SealBroken``."""
+    path, value, sealed, generation, at, by = values
+    text = value if sealed is None else sealer.open(sealed, SETTINGS_TABLE, path)
+    return Setting(
+        tuple(json.loads(path)), None if text is None else json.loads(text), sealed is not None, at, by, generation
+    )

@@ -28,7 +28,9 @@ from gateway.store.interface import (
     Conflict,
     IdentityRow,
     KeyRow,
+    Layer,
     RevokeBy,
+    SettingChange,
     TokenRow,
     Touch,
     WhitelistRow,
@@ -80,6 +82,12 @@ _KEY_ADD: Final = f"""
     WHERE ?9 IS NULL OR NOT EXISTS (
         SELECT 1 FROM signing_keys WHERE purpose = ?2 AND not_before <= ?9
         AND (not_after IS NULL OR ?9 < not_after) AND (retired_at IS NULL OR ?9 < retired_at))"""  # noqa: S608
+
+_LAYER: Final = f"""
+    SELECT number, {rows.SETTING} FROM settings_generation LEFT JOIN settings"""  # noqa: S608 - both of one moment
+_NEXT_GENERATION: Final = "UPDATE settings_generation SET number = number + 1 WHERE number = ?"
+_SETTING_SET: Final = f"INSERT OR REPLACE INTO settings ({rows.SETTING}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
+_SETTING_FORGET: Final = "DELETE FROM settings WHERE path = ?"
 
 _PRUNE: Final = (
     "DELETE FROM revoked WHERE session_id IN (SELECT session_id FROM revoked WHERE until <= :now LIMIT :limit)",
@@ -349,6 +357,32 @@ class SqliteStore:
 
         await self._writer.run(job)
         return len(changes)
+
+    # configuration
+
+    async def layer(self) -> Layer:
+        found = self._read(_LAYER)
+        settings = [rows.setting(values, self._sealer) for _, *values in found if values[0] is not None]
+        return Layer(found[0][0], tuple(sorted(settings, key=lambda setting: setting.path)))
+
+    async def layer_write(
+        self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str
+    ) -> int:
+        written = [
+            (_SETTING_FORGET, (rows.setting_path(change.path),))
+            if change.forget
+            else (_SETTING_SET, (*rows.setting_values(change, self._sealer), expected_generation + 1, at, by))
+            for change in changes
+        ]
+
+        def job(connection: sqlite3.Connection) -> int:
+            if not connection.execute(_NEXT_GENERATION, (expected_generation,)).rowcount:
+                raise Conflict("the stored configuration was changed by somebody else in the meantime")
+            for sql, values in written:
+                connection.execute(sql, values)
+            return expected_generation + 1
+
+        return await self._writer.run(job)
 
     # key ring
 

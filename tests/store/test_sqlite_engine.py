@@ -18,7 +18,7 @@ from store_samples import NOW, LockoutSettings, account, save, signing_key, toke
 
 from gateway.grants import lockout
 from gateway.store import schema
-from gateway.store.interface import Conflict, StoreError, StoreUnavailable
+from gateway.store.interface import Conflict, SettingChange, StoreError, StoreUnavailable
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite import SqliteStore
 from gateway.store.writer import Writer
@@ -75,9 +75,12 @@ async def test_secrets_are_not_in_the_files(path: Path, sealer: Sealer) -> None:
     store = SqliteStore.open(path, sealer=sealer)
     await store.migrate()
     await store.key_add(signing_key("planted-key", private=b"PLANTED-SECRET-BYTES"))
+    secret = SettingChange(("planted-path",), "PLANTED-SECRET-BYTES", secret=True)
+    await store.layer_write([secret], 0, at=NOW, by="root")
     content = b"".join(file.read_bytes() for file in path.parent.iterdir())
     await store.close()
     assert b"planted-key" in content
+    assert b"planted-path" in content
     assert b"PLANTED-SECRET-BYTES" not in content
 
 
@@ -94,6 +97,21 @@ async def test_moved_sealed_rows_do_not_open(path: Path, sealer: Sealer) -> None
     connection.close()
     with pytest.raises(StoreError, match="signing_keys does not open") as caught:
         await store.keys()
+    assert "planted" not in str(caught.value)
+    await store.close()
+
+
+async def test_a_moved_secret_setting_does_not_open(path: Path, sealer: Sealer) -> None:
+    """DECISIONS 19: a password cannot be turned into one of another server."""
+    store = SqliteStore.open(path, sealer=sealer)
+    await store.migrate()
+    secret = SettingChange(("servers", "corp", "bind_password"), "planted", secret=True)
+    await store.layer_write([secret], 0, at=NOW, by="root")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE settings SET path = replace(path, 'corp', 'evil')")
+    connection.close()
+    with pytest.raises(StoreError, match="settings does not open") as caught:
+        await store.layer()
     assert "planted" not in str(caught.value)
     await store.close()
 

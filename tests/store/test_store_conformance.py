@@ -16,7 +16,19 @@ from store_samples import NOW, LockoutSettings, account, save, signing_key, toke
 from gateway.grants import lockout
 from gateway.identity import Account, Group
 from gateway.store import rows
-from gateway.store.interface import Conflict, RevokeBy, Store, StoreError, StoreUnavailable, TokenRow, Touch
+from gateway.store.interface import (
+    Conflict,
+    Layer,
+    RevokeBy,
+    Setting,
+    SettingChange,
+    Store,
+    StoreError,
+    StoreUnavailable,
+    TokenRow,
+    Touch,
+)
+from gateway.store.sealing import Sealer
 
 OpenStore = Callable[[], Awaitable[Store]]
 
@@ -348,6 +360,104 @@ async def test_preferences(store: Store) -> None:
     assert await store.preferences("i2") == {}
     with pytest.raises((TypeError, ValueError)):
         await store.preferences_set("i1", {"x": float("nan")})
+
+
+# configuration
+
+
+async def test_settings_come_back_in_the_order_of_their_paths(store: Store, open_store: OpenStore) -> None:
+    """configuration.md 2, ``layer``; DECISIONS 22: a deletion is a tombstone."""
+    assert await store.layer() == Layer(0, ())
+    values: dict[tuple[str, ...], object] = {
+        ("servers", "corp", "urls"): ["ldap://a", "ldap://b"],
+        ("lockout",): {"failures": 3, "ü": [None, True, 1.5, 10**30]},
+        ("servers", "co\0rp.eu/x", ""): "",
+        ("servers",): None,
+        ("zero",): 0,
+        ("no",): False,
+    }
+    assert await store.layer_write([SettingChange(path, value) for path, value in values.items()], 0, at=NOW, by="root") == 1
+    layer = await store.layer()
+    assert layer == Layer(1, tuple(Setting(path, values[path], False, NOW, "root", 1) for path in sorted(values)))
+    assert await (await open_store()).layer() == layer
+
+
+async def test_a_setting_is_replaced_or_forgotten_alone(store: Store) -> None:
+    first, second, third = ("a",), ("a", "b"), ("c",)
+    changes = [SettingChange(path, "old", secret=path == second) for path in (first, second, third)]
+    await store.layer_write(changes, 0, at=NOW, by="root")
+    again = [SettingChange(first, "new"), SettingChange(second), SettingChange(third, forget=True)]
+    assert await store.layer_write(again, 1, at=NOW + 1, by="ada") == 2
+    kept = (Setting(first, "new", False, NOW + 1, "ada", 2), Setting(second, None, False, NOW + 1, "ada", 2))
+    assert await store.layer() == Layer(2, kept)
+    drop = [SettingChange(path, forget=True) for path in (first, second, ("unknown",))]
+    assert await store.layer_write(drop, 2, at=NOW, by="ada") == 3
+    assert await store.layer() == Layer(3, ()), "a number is never used twice"
+
+
+async def test_the_last_change_of_a_setting_counts(store: Store) -> None:
+    path = ("a",)
+    changes = [SettingChange(path, 1), SettingChange(path, forget=True), SettingChange(path, 2), SettingChange(path, 3)]
+    await store.layer_write(changes, 0, at=NOW, by="root")
+    assert [setting.value for setting in (await store.layer()).settings] == [3]
+
+
+async def test_secret_settings_are_sealed_for_their_path(store: Store) -> None:
+    """DECISIONS 19, 40."""
+    secret = SettingChange(("servers", "corp", "bind_password"), "planted-secret", secret=True)
+    await store.layer_write([secret, SettingChange(("x",), {"y": ["planted-secret"]}, secret=True)], 0, at=NOW, by="root")
+    layer = await store.layer()
+    assert [setting.value for setting in layer.settings] == ["planted-secret", {"y": ["planted-secret"]}]
+    assert all(setting.secret for setting in layer.settings)
+    assert "planted" not in repr((layer, secret))
+
+
+async def test_of_two_writers_one_is_told(store: Store, open_store: OpenStore) -> None:
+    """configuration.md 2, ``layer_write``: a lost race is a conflict, and changes nothing."""
+    stores = [store, await open_store()]
+    writes = [stores[n % 2].layer_write([SettingChange((f"k{n}",), n)], 0, at=NOW, by=f"w{n}") for n in range(8)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert outcomes.count(1) == 1
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7
+    [setting] = (await store.layer()).settings
+    assert setting.path == (f"k{outcomes.index(1)}",)
+    for expected in (0, 2, -1):
+        with pytest.raises(Conflict):
+            await store.layer_write([], expected, at=NOW, by="root")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        SettingChange((), "planted"),
+        SettingChange((), forget=True),
+        SettingChange(("a",), {"planted": float("nan")}),
+        SettingChange(("a",), [b"planted"]),
+        SettingChange(("a",), {"planted"}, secret=True),
+    ],
+)
+async def test_what_is_no_setting_changes_nothing(store: Store, bad: SettingChange) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        await store.layer_write([SettingChange(("good",), 1), bad], 0, at=NOW, by="root")
+    assert "planted" not in repr(caught.value)
+    with pytest.raises(StoreError):
+        await store.layer_write([SettingChange(("good",), 1)], 0, at=NOW, by="\udcff")
+    assert await store.layer() == Layer(0, ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(path=st.lists(st.text(), min_size=1, max_size=4).map(tuple), value=JSON, secret=st.booleans())
+def test_any_setting_survives_the_columns(path: tuple[str, ...], value: object, secret: bool) -> None:
+    sealer = Sealer(bytes(32))
+    values = rows.setting_values(SettingChange(path, value, secret), sealer)
+    back = rows.setting((*values, 1, NOW, "root"), sealer)
+    assert back == Setting(path, value, secret and value is not None, NOW, "root", 1)
 
 
 # key ring
