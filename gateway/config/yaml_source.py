@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import yaml
 
-DEPTH: Final = 64
-"""Deepest nesting."""
+from .origin import Given, Origin
+from .position import DEPTH, Lines
+from .reading import TOO_DEEP, SourceError
+
 VALUES: Final = 1_000_000
 """Most values, those repeated by aliases counted each time."""
 
@@ -23,44 +25,51 @@ _INT: Final = re.compile(r"[-+]?(?:0|[1-9]\d{0,99})", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:0|[1-9]\d{0,17})\.\d{1,18}(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _PLAIN: Final = (None, "")
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED: Final = re.compile(r"'([^'\w])'|'[^']*'|\"[^\"]*\"")
+"""What a message of PyYAML quotes: one sign that it expected, or some of the text."""
 
 
-def parse_yaml(text: str) -> Any:
-    """The one document of a text; an empty text is an empty table.
+def parse_yaml(text: str, origin: Origin) -> Given:
+    """The one document of a text, as a tree of ``Given``; an empty text is an empty table.
 
-    :raises ValueError: saying why and where; never quoting the text.
+    What an alias repeats keeps its positions; the entry or item that holds the alias has its own.
+
+    :raises SourceError: saying why and where; never quoting the text, keys given twice apart.
     """
-    builder = _Builder()
+    lines = Lines(text, origin)
+    builder = _Builder(lines)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        raise ValueError(_QUOTED.sub("text", error.problem or "syntax error") + _at(error.problem_mark)) from None
+        reason = _QUOTED.sub(lambda found: found[0] if found[1] else "text", error.problem or "syntax error")
+        raise _error(reason, lines.at(error.problem_mark.index) if error.problem_mark else origin) from None
     except yaml.YAMLError:
-        raise ValueError("a character that YAML forbids") from None
-    return builder.root
+        raise _error("a character that YAML forbids", origin) from None
+    return Given(builder.root, origin)
 
 
-def _at(mark: Any) -> str:
-    return f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+def _error(reason: str, place: Origin) -> SourceError:
+    return SourceError(f"not valid YAML: {reason}", place.line, place.column)
 
 
 class _Open:
     """A list or table that is being filled."""
 
-    def __init__(self, value: list[Any] | dict[str, Any], anchor: str | None, before: int) -> None:
+    def __init__(self, value: list[Given] | dict[str, Given], event: Any, before: int) -> None:
         self.value = value
-        self.anchor = anchor
+        self.event = event
         self.before = before
         self.key: str | None = None
+        self.place: Origin | None = None
 
 
 class _Builder:
     """Builds values from events, with its own stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Lines) -> None:
         self.root: Any = {}
+        self._lines = lines
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
@@ -71,72 +80,81 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise ValueError("more than one document" + _at(event.start_mark))
+                raise self._refused("more than one document", event)
         elif isinstance(event, yaml.ScalarEvent):
-            self._finish(self._scalar(event), event.anchor, 1, event)
+            self._finish(self._scalar(event), 1, event)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             self._begin(event)
         elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
             done = self._open.pop()
-            self._finish(done.value, done.anchor, self._count - done.before + 1, event)
+            self._finish(done.value, self._count - done.before + 1, done.event)
+
+    def _place(self, event: Any) -> Origin:
+        return self._lines.at(event.start_mark.index)
+
+    def _refused(self, reason: str, event: Any) -> SourceError:
+        return _error(reason, self._place(event))
 
     def _begin(self, event: Any) -> None:
         if event.tag not in (None, "!"):
-            raise ValueError("tags are not supported" + _at(event.start_mark))
+            raise self._refused("tags are not supported", event)
         if len(self._open) >= DEPTH:
-            raise ValueError("nested too deeply" + _at(event.start_mark))
+            raise self._refused(TOO_DEEP, event)
         if self._open and isinstance(self._open[-1].value, dict) and self._open[-1].key is None:
-            raise ValueError("a list or table as a key" + _at(event.start_mark))
-        value: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-        self._open.append(_Open(value, event.anchor, self._count))
+            raise self._refused("a list or table as a key", event)
+        value: list[Given] | dict[str, Given] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+        self._open.append(_Open(value, event, self._count))
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
-            raise ValueError("an alias (*) of nothing; quote the text if none is meant" + _at(event.start_mark))
+            raise self._refused("an alias (*) of nothing; quote the text if none is meant", event)
         value, size = self._anchors[event.anchor]
-        self._finish(value, None, size, event)
+        self._finish(value, size, event)
 
-    def _finish(self, value: Any, anchor: str | None, size: int, event: Any) -> None:
-        """Put a finished value into what is being filled; ``size`` is the number of values in it."""
-        is_container = isinstance(value, list | dict) and not isinstance(event, yaml.AliasEvent)
-        self._count += 1 if is_container else size
+    def _finish(self, value: Any, size: int, event: Any) -> None:
+        """Put a value into what is being filled. ``size`` is the number of values in it, ``event`` what begins it."""
+        alias = isinstance(event, yaml.AliasEvent)
+        self._count += size if alias else 1
         if self._count > VALUES:
-            raise ValueError("too many values" + _at(event.start_mark))
-        if anchor is not None:
-            self._anchors[anchor] = (value, size)
+            raise self._refused("too many values", event)
+        if alias:
+            value = _copied(value)
+        elif event.anchor is not None:
+            self._anchors[event.anchor] = (value, size)
         if not self._open:
             self.root = {} if value is None else value
             return
         top = self._open[-1]
         if isinstance(top.value, list):
-            top.value.append(value)
+            top.value.append(Given(value, self._place(event)))
         elif top.key is None:
+            top.place = self._place(event)
             top.key = self._key(value, top.value, event)
         else:
-            top.value[top.key] = value
+            top.value[top.key] = Given(value, top.place or self._lines.origin)
             top.key = None
 
-    def _key(self, value: Any, table: dict[str, Any], event: Any) -> str:
+    def _key(self, value: Any, table: dict[str, Given], event: Any) -> str:
         if isinstance(event, yaml.ScalarEvent):
             value = event.value
         if not isinstance(value, str):
-            raise ValueError("a key that is no text" + _at(event.start_mark))
-        if value == "<<" and event.style in _PLAIN:
-            raise ValueError("merge keys (<<) are not supported" + _at(event.start_mark))
+            raise self._refused("a key that is no text", event)
+        if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.style in _PLAIN:
+            raise self._refused("merge keys (<<) are not supported", event)
         if value in table:
-            raise ValueError(f"the key {value} is given twice" + _at(event.start_mark))
+            raise self._refused(f"the key {value} is given twice, first in line {table[value].origin.line}", event)
         return value
 
     def _scalar(self, event: Any) -> Any:
         if event.tag == "tag:yaml.org,2002:str" or (event.tag is None and event.style not in _PLAIN):
             return event.value
         if event.tag not in (None, "!"):
-            raise ValueError("tags are not supported" + _at(event.start_mark))
+            raise self._refused("tags are not supported", event)
         text: str = event.value
         if not text and event.anchor is not None:
-            raise ValueError("an anchor (&) of nothing; quote the text if none is meant" + _at(event.start_mark))
+            raise self._refused("an anchor (&) of nothing; quote the text if none is meant", event)
         if text in _NULL:
             return None
         if text.lower() in _WORDS:
@@ -144,3 +162,11 @@ class _Builder:
         if _INT.fullmatch(text):
             return int(text)
         return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: Given(_copied(item.value), item.origin) for key, item in value.items()}
+    if isinstance(value, list):
+        return [Given(_copied(item.value), item.origin) for item in value]
+    return value
