@@ -95,7 +95,7 @@ def duration_text(seconds: float) -> int | float | str:
     if math.isinf(seconds):
         return "never"
     for unit, length in ((" days", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds and seconds % length == 0:
+        if seconds % length == 0 and (seconds or unit == "s"):
             return f"{int(seconds) // length}{unit}"
     return f"{round(seconds * 1000)}ms" if seconds * 1000 == round(seconds * 1000) else seconds
 
