@@ -1,27 +1,45 @@
-"""``ldap-gateway config``: look at the configuration without running the daemon."""
+"""``ldap-gateway config``: look at the configuration, alone or as a running daemon has it."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from gateway.config.load import ConfigurationError, Problem, load
+from gateway.cli import config_schema
+from gateway.cli.admin import register_remote
+from gateway.config.load import ConfigurationError, Problem, Snapshot, load
+from gateway.config.show import FORMATS, shown_tree, written
 
 CONFIGURATION_ERROR: Final = 78
 """Exit code of a bad configuration (``EX_CONFIG`` of sysexits.h); service managers do not restart on it."""
+UNREACHABLE: Final = 1
+"""Exit code of ``check --connect`` where a directory does not answer."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("config", help="check the configuration")
+    parser = subparsers.add_parser("config", help="check, show and compare configurations")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check = commands.add_parser("check", help="name everything that is wrong; exit 0 or 78")
     add_files_option(check)
-    check.set_defaults(run=run)
+    check.add_argument("--strict", action="store_true", help="take warnings for errors")
+    check.add_argument("--connect", action="store_true", help="also ask the directories; exit 1 where one is down")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="how problems are printed")
+    check.set_defaults(run=run_check)
+    show = commands.add_parser("show", help="print every value in force; secrets as ******")
+    add_files_option(show)
+    show.add_argument("--origin", action="store_true", help="say where each value came from, and what it overrides")
+    show.add_argument("--format", choices=FORMATS, default="hocon")
+    show.set_defaults(run=run_show)
+    config_schema.register(commands)
+    register_remote(commands)
 
 
 def add_files_option(parser: argparse.ArgumentParser) -> None:
@@ -38,15 +56,35 @@ def add_files_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_check(arguments: argparse.Namespace) -> int:
     """Check the configuration that ``serve`` would load with the same files and environment."""
+    snapshot: Snapshot | None = None
+    try:
+        snapshot = load(arguments.files, os.environ)
+        problems = snapshot.warnings
+    except ConfigurationError as error:
+        problems = error.problems
+    if arguments.format == "json":
+        print(json.dumps([_as_json(problem) for problem in problems], ensure_ascii=False, indent=2))
+    else:
+        print_problems(problems)
+    if snapshot is None or (arguments.strict and problems):
+        return CONFIGURATION_ERROR
+    if arguments.format == "text":
+        print("The configuration is good.")
+    return asyncio.run(_connect(snapshot)) if arguments.connect else 0
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Print the configuration that ``serve`` would load with the same files and environment."""
     try:
         snapshot = load(arguments.files, os.environ)
     except ConfigurationError as error:
         print_problems(error.problems)
         return CONFIGURATION_ERROR
     print_problems(snapshot.warnings)
-    print("The configuration is good.")
+    tree = shown_tree(snapshot.configuration, snapshot.origins)
+    print(written(tree, arguments.format, origin=arguments.origin), end="")
     return 0
 
 
@@ -54,3 +92,29 @@ def print_problems(problems: Iterable[Problem]) -> None:
     """Print problems to stderr, one a line."""
     for problem in problems:
         print(f"{problem.severity}: {problem}", file=sys.stderr)
+
+
+def _as_json(problem: Problem) -> dict[str, Any]:
+    fields = asdict(problem)
+    fields["origin"] = problem.origin._asdict()
+    return fields
+
+
+async def _connect(snapshot: Snapshot) -> int:
+    """Set up a connection to each server, with the service account where there is one."""
+    from gateway.directory.pools import make_pool
+
+    code = 0
+    for server in snapshot.configuration.servers:
+        pool = await make_pool(server)
+        try:
+            await pool.start()
+            state = pool.state
+        finally:
+            await pool.close()
+        if state.up:
+            print(f"server {server.name}: connected to {state.endpoint}")
+        else:
+            code = UNREACHABLE
+            print(f"error: server {server.name}: {state.error}", file=sys.stderr)
+    return code

@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway import __version__
+from gateway.serve.admin.dialect import Admin
+from gateway.serve.answer import NAME, json_response
 from gateway.serve.clearml import dialect as clearml
 from gateway.serve.connection import Server
 from gateway.serve.dispatch import Owner, dispatch
 from gateway.serve.target import parse_target
 
 if TYPE_CHECKING:
-    from gateway.runtime import Runtime
+    from gateway.config.schema.process import Http
+    from gateway.reload import Reloader
+    from gateway.runtime import Live, Runtime
+    from gateway.serve.target import RawTarget
 
-NAME: Final = "ldap-gateway"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Application:
     """Answers requests with what the runtime holds at that moment."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, reloader: Reloader) -> None:
         self._runtime = runtime
+        self._admin = Admin(runtime, reloader)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing an endpoint does may end the connection without an answer."""
         owner, target = dispatch(parse_target(request.raw_path))
         with self._runtime.request() as live:
-            match owner:
-                case Owner.CLEARML:
-                    return await clearml.answer(live, request, target)
-                case Owner.ROOT:
-                    return _json(200, {"service": NAME, "version": f"Version {__version__}"})
-                case Owner.LIVE:
-                    return _json(200, {"status": "ok"})
-                case Owner.READY:
-                    return _json(*self._readiness())
-                case _:
-                    return _json(404, {"error": "not found"})
+            return await self._answer(live, request, owner, target)
+
+    async def handle_by_admin_socket(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request of the command line: nothing but ``/admin/`` and health is here."""
+        owner, target = dispatch(parse_target(request.raw_path))
+        with self._runtime.request() as live:
+            if owner is Owner.ADMIN:
+                return await self._admin.answer(live, request, target, by_socket=True)
+            if owner not in (Owner.LIVE, Owner.READY):
+                owner = Owner.NOBODY
+            return await self._answer(live, request, owner, target)
+
+    async def _answer(
+        self, live: Live, request: web.BaseRequest, owner: Owner, target: RawTarget
+    ) -> web.StreamResponse:
+        match owner:
+            case Owner.CLEARML:
+                return await clearml.answer(live, request, target)
+            case Owner.ADMIN:
+                return await self._admin.answer(live, request, target, by_socket=False)
+            case Owner.ROOT:
+                return json_response(200, {"service": NAME, "version": f"Version {__version__}"})
+            case Owner.LIVE:
+                return json_response(200, {"status": "ok"})
+            case Owner.READY:
+                return json_response(*self._readiness())
+            case _:
+                return json_response(404, {"error": "not found"})
 
     def _readiness(self) -> tuple[int, dict[str, Any]]:
         """Ready until the daemon drains; a directory that is down does not make the daemon useless."""
@@ -49,13 +72,15 @@ class Application:
         return 200, {"status": "ok", "directories": {state: states.count(state) for state in ("up", "down")}}
 
 
-def _json(status: int, data: dict[str, Any]) -> web.Response:
-    body = json.dumps(data, ensure_ascii=False).encode()
-    headers = {"Content-Type": "application/json", "Server": NAME, "Cache-Control": "no-store"}
-    return web.Response(status=status, body=body, headers=headers)
+class Runner(web.ServerRunner):
+    """Carries the listeners of one handler. The standard access log costs more than an answer (perf.md C)."""
 
+    def __init__(self, handler: Handler, http: Http) -> None:
+        self._own = Server(handler, access_log=None, lingering_time=2.0)
+        super().__init__(self._own, handle_signals=False)
+        self.configure(http)
 
-def make_runner(application: Application, *, keepalive: float, shutdown: float) -> web.ServerRunner:
-    """The runner for the listeners. Times in seconds; the standard access log costs more than an answer (perf.md C)."""
-    server = Server(application.handle, access_log=None, keepalive_timeout=keepalive, lingering_time=2.0)
-    return web.ServerRunner(server, handle_signals=False, shutdown_timeout=shutdown)
+    def configure(self, http: Http) -> None:
+        """Take over the times of a new snapshot."""
+        self._own.set_keepalive(http.keepalive)
+        self._shutdown_timeout = http.shutdown

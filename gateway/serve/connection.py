@@ -40,6 +40,10 @@ class Connection(RequestHandler):
 class Server(web.Server):
     """Makes our connections."""
 
+    def set_keepalive(self, seconds: float) -> None:
+        """How long connections that are accepted from now on may idle."""
+        self._kwargs["keepalive_timeout"] = seconds
+
     def __call__(self) -> Connection:
         """The protocol of one accepted connection."""
         return Connection(self, loop=self._loop, **self._kwargs)

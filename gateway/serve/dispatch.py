@@ -16,6 +16,7 @@ class Owner(enum.Enum):
     ROOT = "/"
     LIVE = "/healthz/live"
     READY = "/healthz/ready"
+    ADMIN = "admin"
     CLEARML = "clearml"
     NOBODY = "nobody"
 
@@ -34,6 +35,8 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
     owner = _EXACT.get(target.path)
     if owner is not None:
         return owner, target
+    if target.path.startswith("/admin/"):
+        return Owner.ADMIN, target
     # The web server in front of ClearML's API strips this prefix; clients may come either way.
     path = target.path.removeprefix("/api") if target.path.startswith("/api/") else target.path
     if _CLEARML.fullmatch(path) and not _RESERVED.match(path):

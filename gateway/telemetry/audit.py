@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal, Protocol, TextIO
@@ -107,6 +110,40 @@ class AuditWriter:
     def close(self) -> bool:
         """Write what is queued, then stop."""
         return self._writer.close()
+
+
+class SwitchedAudit:
+    """The audit of a process whose ``audit.to`` may change while it runs."""
+
+    def __init__(self, to: str) -> None:
+        """Raises OSError."""
+        self._to = to
+        self._audit = open_audit(to)
+
+    def write(self, event: Event) -> None:
+        """Take one event."""
+        self._audit.write(event)
+
+    def reopen(self) -> None:
+        """Go on in a new file. Raises OSError."""
+        self._audit.reopen()
+
+    def close(self) -> bool:
+        """Write what is queued, then stop."""
+        return self._audit.close()
+
+    @asynccontextmanager
+    async def switching(self, to: str) -> AsyncIterator[None]:
+        """Go over to ``to`` where what is done meanwhile succeeds; else stay. Raises OSError before it is begun."""
+        if to == self._to:
+            yield
+            return
+        unused = await asyncio.to_thread(open_audit, to)
+        try:
+            yield
+            self._to, self._audit, unused = to, unused, self._audit
+        finally:
+            await asyncio.to_thread(unused.close)
 
 
 def open_audit(to: str) -> Audit:

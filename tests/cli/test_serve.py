@@ -180,9 +180,9 @@ def test_keys_that_need_a_restart_are_named(tmp_path: Path) -> None:
     file = tmp_path / "people.yaml"
     file.write_text(people("ada"))
     with running(tmp_path, files=[file]) as daemon:
-        file.write_text(people("ada").replace('{"login"', '{"audit": {"to": "off"}, "login"'))
+        file.write_text(people("ada").replace('{"login"', '{"uvloop": false, "login"'))
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for("in force only after a restart: audit")
+        daemon.wait_for("in force only after a restart: uvloop")
         assert daemon.login("ada", "lovelace").status == 200
 
 
@@ -327,14 +327,14 @@ def test_a_pending_restart_is_named_until_it_is_done(tmp_path: Path) -> None:
     file = tmp_path / "people.yaml"
     file.write_text(people("ada"))
     with running(tmp_path, files=[file]) as daemon:
-        file.write_text(people("ada").replace('{"login"', '{"http": {"keepalive": 5}, "login"'))
+        file.write_text(people("ada").replace('{"login"', '{"store": {"synchronous": "normal"}, "login"'))
         for generation in (2, 3):
             daemon.signal(signal.SIGHUP)
             daemon.wait_for_event(action="configuration.apply", generation=generation)
         file.write_text(people("ada"))
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_event(action="configuration.apply", generation=4)
-        assert daemon.log.count("in force only after a restart: http.keepalive") == 2
+        assert daemon.log.count("in force only after a restart: store") == 2
 
 
 def test_messages_to_systemd(tmp_path: Path) -> None:

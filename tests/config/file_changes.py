@@ -17,7 +17,9 @@ from pathlib import Path
 
 PAUSE = 0.05
 """Shorter than the time to settle."""
-OLD, NEW = "a = 1\nb = 2\n", "a = 2\nb = 2\nc = 3\n"
+OLD = "lockout.failures = 1\nlogin.cache = 2\n"
+NEW = "lockout.failures = 2\nlogin.cache = 2\nlogin.cache_size = 3\n"
+"""Configurations, since the reload is tested by these changes too."""
 
 
 def conf(place: Path) -> Path:
@@ -44,7 +46,7 @@ def in_place(place: Path) -> None:
 
 def appended(place: Path) -> None:
     with conf(place).open("a") as file:
-        file.write("c = 3\n")
+        file.write("login.cache_size = 3\n")
 
 
 def copied_over(place: Path) -> None:
@@ -54,7 +56,8 @@ def copied_over(place: Path) -> None:
 
 def mapped(place: Path) -> None:
     with conf(place).open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-        memory[4:5] = b"7"
+        place_of_one = OLD.index("1")
+        memory[place_of_one : place_of_one + 1] = b"7"
         memory.flush()
 
 
@@ -82,7 +85,7 @@ def replaced(place: Path) -> None:
 
 
 def stream_edited(place: Path) -> None:
-    run("sed", "-i", "s/a = 1/a = 7/", conf(place))
+    run("sed", "-i", "s/failures = 1/failures = 7/", conf(place))
 
 
 def moved_in(place: Path) -> None:

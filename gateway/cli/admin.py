@@ -1,0 +1,226 @@
+"""``ldap-gateway config reload|status|forget|diff``: talk to the running daemon over its admin socket (DECISIONS 26).
+
+Exit codes: 0, 1 where no daemon answers or it holds a change back, 78 for a bad configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+REFUSED: Final = 1
+CONFIGURATION_ERROR: Final = 78
+ADMIN_SOCKET: Final = "admin.sock"
+"""In ``state_dir``."""
+
+_SECONDS: Final = 120.0
+"""How long a reload may take: it builds the connections to every directory."""
+
+
+class NotDone(Exception):
+    """The daemon cannot be asked, or refused; the text says why."""
+
+
+def register_remote(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands below ``config`` that need a running daemon."""
+    reload = _add(commands, "reload", "make the daemon read its configuration again, and wait")
+    reload.add_argument("--dry-run", action="store_true", help="only say what would change")
+    reload.set_defaults(run=_guarded(run_reload))
+    status = _add(commands, "status", "say what configuration is in force, and what the last reload came to")
+    status.add_argument("--format", choices=("text", "json"), default="text")
+    status.set_defaults(run=_guarded(run_status))
+    forget = _add(commands, "forget", "drop a value that was written through an API, and reload")
+    forget.add_argument("key", metavar="KEY", help="dotted path; everything stored below it goes, too")
+    forget.set_defaults(run=_guarded(run_forget))
+    diff = _add(commands, "diff", "say what a reload with -c FILE, or with the daemon's own files, would change")
+    diff.add_argument(
+        "--against", metavar="OLD", action="append", type=Path, help="compare with this file instead of the daemon"
+    )
+    diff.set_defaults(run=_guarded(run_diff))
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    from gateway.cli.config import add_files_option
+
+    parser = commands.add_parser(name, help=text)
+    add_files_option(parser)
+    parser.add_argument(
+        "--state-dir", metavar="DIR", type=Path,
+        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var",
+    )  # fmt: skip
+    return parser
+
+
+def _guarded(command: Any) -> Any:
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            code: int = command(arguments)
+        except NotDone as error:
+            print(f"error: {error}", file=sys.stderr)
+            return REFUSED
+        return code
+
+    return run
+
+
+def run_reload(arguments: argparse.Namespace) -> int:
+    """Reload, and print what changed or every error."""
+    data = ask(arguments, "POST", "/admin/reload" + ("?dry_run=1" if arguments.dry_run else ""))
+    if arguments.dry_run:
+        return _print_changes(data, "Nothing would change.")
+    code = _print_changes(data, "Nothing changed.")
+    if not code:
+        print(f"Generation {data['generation']} is in force.")
+        _print_pending(data["pending_restart"])
+    return code
+
+
+def run_forget(arguments: argparse.Namespace) -> int:
+    """Forget stored values."""
+    data = ask(arguments, "POST", "/admin/config/forget", {"key": arguments.key})
+    print(f"Forgotten: {', '.join(data['forgotten'])}")
+    return _print_changes(data, "Nothing changed.")
+
+
+def run_diff(arguments: argparse.Namespace) -> int:
+    """Compare files with the running daemon, or with other files."""
+    if arguments.against:
+        return _diff_locally(arguments.against, arguments.files)
+    files = [str(file.absolute()) for file in arguments.files]
+    data = ask(arguments, "POST", "/admin/config/diff", {"files": files})
+    return _print_changes(data, "Nothing would change.")
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """Print the status; the exit code tells whether the last reload came through."""
+    data = ask(arguments, "GET", "/admin/status")
+    if arguments.format == "json":
+        print(json.dumps(data, ensure_ascii=False, indent=2))
+    else:
+        for name, value in _status_lines(data):
+            print(f"{name:16} {value}".rstrip())
+        _print_problems(data["last_reload"]["errors"], "error")
+    if data["held"]:
+        return REFUSED
+    return 0 if data["last_reload_successful"] else CONFIGURATION_ERROR
+
+
+def _status_lines(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    last, held, watch = data["last_reload"], data["held"], data["watch"]
+    lines = [
+        ("ldap-gateway", f"{data['version']}, started {data['started']}"),
+        ("status", data["status"]),
+        ("configuration", f"{', '.join(data['files']) or 'environment'}, loaded {data['loaded']}"),
+        ("hash", data["hash"]),
+        ("last reload", f"{last['outcome']}, by {last['trigger']}, {last['time']}, took {last['seconds']} s"),
+        ("watching", f"{watch['mode']}, {watch['errors']} errors"),
+        ("directories", ", ".join(f"{name} {state}" for name, state in data["directories"].items()) or "none"),
+    ]
+    if held:
+        lines.append(("held", f"{held['reason']}, since {held['since']}"))
+    if data["pending_restart"]:
+        lines.append(("needs a restart", ", ".join(data["pending_restart"])))
+    return lines
+
+
+def ask(
+    arguments: argparse.Namespace, method: str, path: str, fields: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """One call to the daemon: the data of an answer 200 or 422. Raises NotDone."""
+    file = state_dir(arguments.state_dir, arguments.files) / ADMIN_SOCKET
+    connection = _UnixConnection(file)
+    try:
+        connection.request(method, path, json.dumps(fields) if fields is not None else None)
+        response = connection.getresponse()
+        status, data = response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise NotDone(f"no daemon answers at {file}: {why} (--state-dir names its directory)") from None
+    finally:
+        connection.close()
+    if status not in (200, 422):
+        raise NotDone(str(data.get("error", status)))
+    answer: Mapping[str, Any] = data
+    return answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, file: Path) -> None:
+        super().__init__("localhost", timeout=_SECONDS)
+        self._file = file
+
+    def connect(self) -> None:
+        """Connect to the socket's file. Raises OSError."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._file))
+
+
+def state_dir(given: Path | None, files: Sequence[Path]) -> Path:
+    """The daemon's state directory, as far as it can be told from here."""
+    if given is not None:
+        return given
+    if files:
+        from gateway.config.load import load
+        from gateway.config.origin import ConfigurationError
+
+        # What is wrong with the files the daemon can tell; that may be what it is asked about.
+        with contextlib.suppress(ConfigurationError):
+            return load(files, os.environ).configuration.state_dir
+    variables = {name.lower(): value for name, value in os.environ.items()}
+    named = variables.get("clearml__state_dir") or variables.get("state_directory", "").split(":")[0]
+    return Path(named or "var")
+
+
+def _diff_locally(old_files: Sequence[Path], new_files: Sequence[Path]) -> int:
+    from gateway.cli.config import print_problems
+    from gateway.config.difference import changes
+    from gateway.config.load import load
+    from gateway.config.origin import ConfigurationError
+
+    try:
+        old, new = (load(files, os.environ).configuration for files in (old_files, new_files))
+    except ConfigurationError as error:
+        print_problems(error.problems)
+        return CONFIGURATION_ERROR
+    made = changes(old, new)
+    for change in made:
+        print(change)
+    if not made:
+        print("Nothing would change.")
+    return 0
+
+
+def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
+    """Print warnings and changes, or errors; returns the exit code."""
+    _print_problems(data["errors"], "error")
+    _print_problems(data["warnings"], "warning")
+    if data["outcome"] == "failed":
+        return CONFIGURATION_ERROR
+    for change in data["changes"]:
+        print(change["text"])
+    if not data["changes"]:
+        print(nothing)
+    return 0
+
+
+def _print_pending(keys: Sequence[str]) -> None:
+    if keys:
+        print(f"In force only after a restart: {', '.join(keys)}")
+
+
+def _print_problems(problems: Sequence[Mapping[str, Any]], severity: str) -> None:
+    for problem in problems:
+        place = f"{problem['file']}:{problem['line']}:{problem['column']}" if problem["line"] else problem["file"]
+        path = f"{problem['path']}: " if problem["path"] else ""
+        print(f"{severity}: {place}: {path}{problem['message']}", file=sys.stderr)

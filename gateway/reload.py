@@ -1,0 +1,447 @@
+"""The one path by which a running daemon takes over a changed configuration (ops.md 1.2, DECISIONS 25).
+
+The watcher, SIGHUP, ``POST /admin/reload`` and ``config forget`` all end here: load in a thread, compare with what is
+in force, then apply, hold or refuse. Whatever fails, the snapshot in force stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from gateway.config.difference import RESTART_KEYS, Change, changes
+from gateway.config.hold import cut_short, shrinks
+from gateway.config.load import Snapshot, load
+from gateway.config.origin import ConfigurationError, Origin, Problem
+from gateway.config.reading import Content, SourceError, digest, read_bytes
+from gateway.store.interface import StoreError
+from gateway.telemetry.audit import Event, SwitchedAudit, new_event
+from gateway.telemetry.notify import notify, reloading
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Configuration
+    from gateway.config.stored import Stored
+    from gateway.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+Trigger = Literal["start", "file", "signal", "api"]
+Outcome = Literal["applied", "unchanged", "failed", "held"]
+
+KEYS_SHOWN: Final = 50
+"""Changed keys that an audit event names."""
+LARGEST_READ: Final = 16 * 1024 * 1024
+"""Bytes; no file of a configuration may be larger, so a larger one counts as one that cannot be read."""
+SWITCH_SECONDS: Final = 0.0005
+"""How long the loading thread may keep the interpreter from the event loop; Python's 5 ms would delay every step of
+every request by as much."""
+RETRY_SECONDS: Final = 30.0
+"""When a reload that the store has failed is tried again."""
+MANY_OBJECTS: Final = 50_000
+"""New objects whose search for cycles would take too long: some 10 ms."""
+
+_NEW: Final = Origin("default", "new configuration")
+"""Where problems stand that belong to no place of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt to reload came to."""
+
+    began_at: float
+    """Seconds since 1970."""
+    seconds: float
+    trigger: Trigger
+    outcome: Outcome
+    generation: int
+    """In force afterwards."""
+    digest: str
+    """Of the names and bytes that were read; empty where nothing was."""
+    reason: str = ""
+    """Why it was held; else empty."""
+    problems: tuple[Problem, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A configuration that could be applied, and is not for now."""
+
+    reason: str
+    since: float
+    """Seconds since 1970."""
+    file: Path | None
+    """The file that looks cut short; None where too much would go at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One load, compared with the snapshot in force."""
+
+    contents: Mapping[Path, Content]
+    digest: str
+    snapshot: Snapshot | None = None
+    problems: tuple[Problem, ...] = ()
+    changes: tuple[Change, ...] = ()
+    cut: Path | None = None
+    shrunk: str = ""
+
+
+class Watching(Protocol):
+    """The part of the watcher that a reload steers."""
+
+    @property
+    def mode(self) -> str:
+        """Whether events wake it, or only the clock."""
+
+    @property
+    def errors(self) -> int:
+        """How often something was wrong with it."""
+
+    def watch(self, paths: Iterable[Path]) -> None:
+        """Watch these files from now on."""
+
+
+class Reloader:
+    """Takes over changed configurations, one at a time, and remembers what came of it.
+
+    ``run`` does the work; the others ask for it. What is asked for during an attempt is done by exactly one more.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        environment: Mapping[str, str],
+        snapshot: Snapshot,
+        runtime: Runtime,
+        audit: SwitchedAudit,
+        applied: Callable[[Configuration], None],
+    ) -> None:
+        """``applied`` is called with each configuration that came into force."""
+        self.snapshot = snapshot
+        self.started_at = self.loaded_at = time.time()
+        self.counts: Counter[tuple[Trigger, Outcome]] = Counter()
+        self.held: Held | None = None
+        self.successful = True
+        """Whether what was tried last is in force."""
+        self.hash = digest(snapshot.contents)
+        self.last = Attempt(self.started_at, 0.0, "start", "applied", snapshot.generation, self.hash)
+        self._files = files
+        self._environment = environment
+        self._runtime = runtime
+        self._audit = audit
+        self._applied = applied
+        self._started_with = _restart_values(snapshot.configuration)
+        self._watched = snapshot.contents
+        self._wanted: set[Trigger] = set()
+        self._bell = asyncio.Event()
+        self._waiting: list[asyncio.Future[Attempt]] = []
+        self._loading = asyncio.Lock()
+        self._second_look: float | None = None
+        """By the loop's clock: when too great a loss is looked at again."""
+        self._confirming = False
+        self.watcher: Watching | None = None
+
+    @property
+    def pending_restart(self) -> tuple[str, ...]:
+        """Keys whose values differ from those the process started with, and are in force only after a restart."""
+        now = _restart_values(self.snapshot.configuration)
+        return tuple(key for key in RESTART_KEYS if now[key] != self._started_with[key])
+
+    @property
+    def status(self) -> str:
+        """One line for systemd and the log."""
+        text = f"generation {self.snapshot.generation}, serving"
+        if self.held is not None:
+            return f"{text}; reload held: {self.held.reason}"
+        return text if self.successful else f"{text}; reload failed, the configuration of before stays in force"
+
+    async def take_over_stored(self) -> bool:
+        """At start: apply what an API wrote, which lies in the store that files and environment name.
+
+        False where that cannot be used. Raises StoreError.
+        """
+        if not (await self._runtime.store.layer()).settings:
+            return True
+        attempt = await self._attempt("start", time.time())
+        self._started_with = _restart_values(self.snapshot.configuration)
+        return attempt.outcome == "applied"
+
+    def audit_start(self) -> None:
+        """Write the event of the first snapshot that is served."""
+        files = ", ".join(map(str, self.snapshot.files)) or "environment"
+        self._audit.write(_event(self.last, files))
+
+    def follow(self, watcher: Watching) -> None:
+        """Tell this watcher from now on which files to watch."""
+        self.watcher = watcher
+        watcher.watch(tuple(self._watched))
+
+    def request(self, trigger: Trigger) -> None:
+        """Ask for a reload, and do not wait for it."""
+        self._wanted.add(trigger)
+        self._bell.set()
+
+    async def files_changed(self) -> None:
+        """What the watcher calls."""
+        await self.reload("file")
+
+    async def reload(self, trigger: Trigger = "api") -> Attempt:
+        """Ask for a reload and wait: the outcome is that of an attempt that began after this call."""
+        waiting: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self.request(trigger)
+        return await waiting
+
+    async def compare(self, files: Sequence[Path] = ()) -> Tried:
+        """Load these files, or the daemon's own, and compare with what is in force; nothing is applied."""
+        async with self._loading:
+            return await self._load(files or self._files)
+
+    async def run(self) -> None:
+        """Work until cancelled; whoever still waits then is cancelled, too."""
+        waiting: list[asyncio.Future[Attempt]] = []
+        try:
+            while True:
+                wanted = await self._next()
+                waiting, self._waiting = self._waiting, []
+                await self._answer(wanted, waiting)
+        finally:
+            for each in (*waiting, *self._waiting):
+                each.cancel()
+
+    async def _answer(self, wanted: set[Trigger], waiting: list[asyncio.Future[Attempt]]) -> None:
+        if "signal" in wanted:
+            reloading()
+            await self._reopen_audit()
+        try:
+            async with self._loading:
+                attempt = await self._attempt(_strongest(wanted), time.time())
+        except Exception as error:
+            log.exception("reload")
+            attempt = self._record(self._failure(time.time(), _strongest(wanted), f"unforeseen {type(error).__name__}"))
+        for each in waiting:
+            if not each.done():
+                each.set_result(attempt)
+        notify(**({"READY": 1} if "signal" in wanted else {}), STATUS=self.status)
+
+    async def _next(self) -> set[Trigger]:
+        """Wait for what is wanted; a second look at what is held for a while comes by itself."""
+        try:
+            async with asyncio.timeout_at(self._second_look):
+                await self._bell.wait()
+        except TimeoutError:
+            self._confirming = True
+            self._wanted.add("file")
+        self._bell.clear()
+        wanted, self._wanted = self._wanted, set()
+        return wanted
+
+    async def _attempt(self, trigger: Trigger, now: float) -> Attempt:
+        confirming, self._confirming = self._confirming, False
+        if trigger == "file" and not confirming and await self._nothing_new():
+            return self.last
+        before, self.held, self._second_look = self.last.digest if confirming else "", None, None
+        try:
+            return self._record(await self._try(trigger, now, before))
+        except StoreError as error:
+            # That passes without any file changing.
+            self._second_look = asyncio.get_running_loop().time() + RETRY_SECONDS
+            return self._record(self._failure(now, trigger, str(error)))
+
+    async def _try(self, trigger: Trigger, now: float, confirmed: str) -> Attempt:
+        """Load, and apply what may be; ``confirmed`` is the digest of a great loss that has stood long enough.
+
+        Raises StoreError.
+        """
+        tried = await self._load(self._files)
+        self._watched = tried.contents
+        if self.watcher is not None:
+            self.watcher.watch(tuple(tried.contents))
+        attempt = Attempt(
+            now, 0.0, trigger, "failed", self.snapshot.generation, tried.digest,
+            problems=tried.problems, changes=tried.changes,
+        )  # fmt: skip
+        if trigger == "file" and tried.digest == self.hash and tried.snapshot is not None:
+            return replace(attempt, outcome="unchanged")
+        if trigger == "file" and (reason := self._reason_to_hold(tried, tried.digest == confirmed)):
+            return replace(attempt, outcome="held", reason=reason)
+        return await self._apply(attempt, tried)
+
+    async def _nothing_new(self) -> bool:
+        """Whether the files hold what the last attempt has read; a touch and a failure seen twice end here."""
+        return await asyncio.to_thread(_digest_now, self._watched) == self.last.digest
+
+    async def _load(self, files: Sequence[Path]) -> Tried:
+        """Raises StoreError."""
+        stored = (await self._runtime.store.layer()).settings
+        with _requests_first():
+            return await asyncio.to_thread(_examine, files, self._environment, stored, self.snapshot)
+
+    def _reason_to_hold(self, tried: Tried, confirmed: bool) -> str:
+        """Why an automatic reload waits; empty where it does not."""
+        reason = ""
+        if tried.cut is not None:
+            what = "is gone" if tried.contents[tried.cut].data is None else "looks cut short"
+            reason = f"{tried.cut} {what}; reload by signal or API to apply"
+        elif tried.snapshot is not None and tried.shrunk and not confirmed:
+            hold = self.snapshot.configuration.reload.hold
+            self._second_look = asyncio.get_running_loop().time() + hold
+            reason = f"{tried.shrunk}; applied if that is still so after {hold:g} s"
+        if reason:
+            self.held = Held(reason, time.time(), tried.cut)
+        return reason
+
+    async def _apply(self, attempt: Attempt, tried: Tried) -> Attempt:
+        snapshot = tried.snapshot
+        if snapshot is None:
+            return attempt
+        try:
+            async with self._audit.switching(snapshot.configuration.audit.to):
+                await self._runtime.reload(snapshot)
+        except (OSError, ValueError) as error:
+            return replace(self._failure(attempt.began_at, attempt.trigger, str(error)), digest=tried.digest)
+        self.snapshot, self.hash, self.loaded_at = snapshot, tried.digest, time.time()
+        self._applied(snapshot.configuration)
+        return replace(attempt, outcome="applied", generation=snapshot.generation)
+
+    def _failure(self, began_at: float, trigger: Trigger, message: str) -> Attempt:
+        problem = Problem(_NEW, "", message)
+        return Attempt(began_at, 0.0, trigger, "failed", self.snapshot.generation, "", problems=(problem,))
+
+    def _record(self, attempt: Attempt) -> Attempt:
+        """Keep and tell what came of an attempt."""
+        attempt = replace(attempt, seconds=max(0.0, time.time() - attempt.began_at))
+        self.last = attempt
+        self.successful = attempt.outcome in ("applied", "unchanged")
+        self.counts[attempt.trigger, attempt.outcome] += 1
+        _tell(attempt, self.status, self.pending_restart)
+        if attempt.outcome != "unchanged" and attempt.trigger != "start":
+            self._audit.write(_event(attempt, shown_keys(attempt.changes)))
+        return attempt
+
+    async def _reopen_audit(self) -> None:
+        try:
+            await asyncio.to_thread(self._audit.reopen)
+        except OSError as error:
+            log.error("audit.to: %s: %s", error.filename, error.strerror)
+
+
+@contextmanager
+def _requests_first() -> Iterator[None]:
+    """Keep a load in a thread from holding up the event loop.
+
+    Python's switch interval would delay every step of every request, and its search for cycles among the many objects
+    of a large configuration all of them at once. Snapshots have no cycles: they need not be searched ever.
+    """
+    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_count()[0] > MANY_OBJECTS:
+            gc.freeze()
+        if collecting:
+            gc.enable()
+        sys.setswitchinterval(interval)
+
+
+def _strongest(wanted: set[Trigger]) -> Trigger:
+    """The trigger that an attempt made for several of them has."""
+    return next(trigger for trigger in ("api", "signal", "file") if trigger in wanted)
+
+
+def _restart_values(configuration: Configuration) -> dict[str, Any]:
+    return {key: attrgetter(key)(configuration) for key in RESTART_KEYS}
+
+
+def _examine(
+    files: Sequence[Path], environment: Mapping[str, str], stored: Sequence[Stored], running: Snapshot
+) -> Tried:
+    """Load and compare; runs in a thread."""
+    try:
+        new = load(files, environment, generation=running.generation + 1, stored=stored)
+    except ConfigurationError as error:
+        contents = error.contents
+        cut = cut_short(running.contents, contents)
+        if cut is not None and contents[cut].data is None:
+            cut = None  # why it cannot be read is among the problems
+        return Tried(contents, digest(contents), problems=error.problems, cut=cut)
+    return Tried(
+        new.contents,
+        digest(new.contents),
+        new,
+        new.warnings,
+        changes(running.configuration, new.configuration),
+        cut_short(running.contents, new.contents),
+        shrinks(running.configuration, new.configuration),
+    )
+
+
+def _digest_now(contents: Mapping[Path, Content]) -> str:
+    """The digest of the same files as they are now; runs in a thread."""
+    now = {}
+    for path, content in contents.items():
+        try:
+            now[path] = replace(content, data=read_bytes(path, LARGEST_READ))
+        except SourceError:
+            now[path] = replace(content, data=None)
+    return digest(now)
+
+
+def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None:
+    """Write the log of one attempt."""
+    match attempt.outcome:
+        case "applied":
+            for problem in attempt.problems:
+                log.warning("%s", problem)
+            log.info("%s; %s", status, shown_keys(attempt.changes))
+            if pending_restart:
+                log.warning("changed, but in force only after a restart: %s", ", ".join(pending_restart))
+        case "unchanged":
+            log.info("%s; the files are again what is in force", status)
+        case "held":
+            log.warning("%s", status)
+        case "failed":
+            for problem in attempt.problems:
+                if problem.severity == "error":
+                    log.error("reload: %s", problem)
+            log.error("%s", status)
+
+
+def _event(attempt: Attempt, target: str) -> Event:
+    applied = attempt.outcome == "applied"
+    return new_event(
+        time.time(),
+        "configuration.apply",
+        "success" if applied else "failure",
+        generation=attempt.generation,
+        reason=attempt.trigger if applied else f"{attempt.trigger}: {_why_not(attempt)}",
+        target=target if applied else "",
+    )
+
+
+def _why_not(attempt: Attempt) -> str:
+    if attempt.reason:
+        return attempt.reason
+    errors = [problem for problem in attempt.problems if problem.severity == "error"]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{errors[0]}{more}" if errors else attempt.outcome
+
+
+def shown_keys(made: Sequence[Change]) -> str:
+    """The changed keys without their values: ``lockout.failures, users.ada and 3 more``."""
+    keys = list(dict.fromkeys(change.path for change in made))
+    shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing changed"
+    return shown if len(keys) <= KEYS_SHOWN else f"{shown} and {len(keys) - KEYS_SHOWN} more"

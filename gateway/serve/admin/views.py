@@ -1,0 +1,91 @@
+"""The JSON forms of what ``/admin/`` answers. Secrets are hidden before they come here; times are ISO 8601 in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gateway import __version__
+from gateway.config.show import rows, shown_tree
+from gateway.telemetry.logs import utc
+
+if TYPE_CHECKING:
+    from gateway.config.difference import Change
+    from gateway.config.load import Snapshot
+    from gateway.config.origin import Problem
+    from gateway.reload import Attempt, Held, Reloader
+    from gateway.runtime import Runtime
+
+
+def problem_views(problems: Iterable[Problem], severity: str) -> list[dict[str, Any]]:
+    """Errors, or warnings: ``file`` may also be a variable's name; line and column are 0 where there are none."""
+    return [
+        {
+            "file": problem.place,
+            "line": problem.line,
+            "column": problem.column,
+            "path": problem.path,
+            "message": problem.message,
+        }
+        for problem in problems
+        if problem.severity == severity
+    ]
+
+
+def change_views(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Changed keys with what they were and become."""
+    return [
+        {"key": change.path, "old": change.old, "new": change.new, "restart": change.restart, "text": str(change)}
+        for change in changes
+    ]
+
+
+def config_views(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Every key with its value and where that came from, then what that overrides. Takes long for many keys."""
+    return [
+        {"key": ".".join(row.path), "value": row.value, "origins": [str(origin) for origin in row.origins]}
+        for row in rows(shown_tree(snapshot.configuration, snapshot.origins))
+    ]
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """The record of one reload."""
+    return {
+        "time": utc(attempt.began_at),
+        "seconds": round(attempt.seconds, 3),
+        "trigger": attempt.trigger,
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "hash": attempt.digest,
+        "errors": problem_views(attempt.problems, "error"),
+    }
+
+
+def status_view(runtime: Runtime, reloader: Reloader) -> dict[str, Any]:
+    """What the daemon is doing, for administrators: it names files and servers."""
+    snapshot, watcher = reloader.snapshot, reloader.watcher
+    return {
+        "version": __version__,
+        "status": reloader.status,
+        "draining": runtime.draining,
+        "generation": snapshot.generation,
+        "hash": reloader.hash,
+        "files": [str(file) for file in snapshot.files],
+        "started": utc(reloader.started_at),
+        "loaded": utc(reloader.loaded_at),
+        "warnings": problem_views(snapshot.warnings, "warning"),
+        "last_reload": attempt_view(reloader.last),
+        "last_reload_successful": reloader.successful,
+        "reloads": [
+            {"trigger": trigger, "outcome": outcome, "count": count}
+            for (trigger, outcome), count in sorted(reloader.counts.items())
+        ],
+        "held": reloader.held and _held_view(reloader.held),
+        "pending_restart": list(reloader.pending_restart),
+        "watch": {"mode": watcher.mode, "errors": watcher.errors} if watcher else {"mode": "off", "errors": 0},
+        "directories": runtime.directories(),
+    }
+
+
+def _held_view(held: Held) -> dict[str, Any]:
+    return {"reason": held.reason, "since": utc(held.since), "file": str(held.file or "")}

@@ -1,0 +1,91 @@
+"""The sockets that requests come in by."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from gateway.config.schema import Address, UnixAddress
+
+SHARED_MODE: Final = 0o660
+"""Of a unix socket that proxies of our group use (DECISIONS 27)."""
+
+
+async def listen(runner: web.ServerRunner, addresses: Sequence[Address]) -> list[str]:
+    """Open every listener; returns their addresses. Raises OSError."""
+    shown = []
+    for address in addresses:
+        site: web.BaseSite
+        if isinstance(address, UnixAddress):
+            site = UnixSite(runner, address.path, SHARED_MODE)
+        else:
+            site = web.TCPSite(runner, address.host or None, address.port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no such address"
+            raise OSError(error.errno, f"{address}: {why} (listen)") from error
+        shown.append(str(address) if isinstance(address, UnixAddress) else f"http://{_bound(runner)}")
+    return shown
+
+
+class UnixSite(web.UnixSite):
+    """A unix socket with a mode of its own, removed when we stop.
+
+    A socket that a killed process left behind is replaced; one that somebody answers on, and a file that is none, are
+    not: the event loop would remove either without asking.
+    """
+
+    def __init__(self, runner: web.ServerRunner, path: Path, mode: int) -> None:
+        super().__init__(runner, str(path))
+        self._file = path
+        self._mode = mode
+        self._own: tuple[int, int] | None = None
+
+    async def start(self) -> None:
+        """Open the socket. Raises OSError."""
+        if self._file.exists() and (not self._file.is_socket() or await asyncio.to_thread(_answers, self._file)):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(self._file))
+        before = os.umask(0o777 & ~self._mode)
+        try:
+            await super().start()
+        finally:
+            os.umask(before)
+        self._own = _file_id(self._file)
+
+    async def stop(self) -> None:
+        """Close the socket, and remove it where it is still ours."""
+        await super().stop()
+        if self._own is not None and _file_id(self._file) == self._own:
+            self._file.unlink()
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _bound(runner: web.ServerRunner) -> str:
+    """Address of the listener opened last, with the port the system chose where 0 was asked for."""
+    name = runner.addresses[-1]
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
