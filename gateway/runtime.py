@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRUNE_SECONDS: Final = 60.0
+HASH_THREADS: Final = 64
+"""As many as ``login.hash_threads`` may be; they are made as they are needed."""
 DRAIN_SECONDS: Final = 30.0
 """How long requests of a replaced snapshot may run before its connections are closed under them."""
 
@@ -67,8 +70,7 @@ class Live:
         return self.snapshot.generation
 
     async def close(self) -> None:
-        """Let go of threads and pools; those that no other snapshot uses close."""
-        self.local.close()
+        """Let go of the pools; those that no other snapshot uses close."""
         await asyncio.gather(*(self.pools.release(server.pool) for server in self.servers))
 
 
@@ -82,6 +84,7 @@ class Runtime:
         self._current: Live | None = None
         self._turns = Turns()
         self._pools = Pools()
+        self._hash_threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="password-hash")
         self._draining_away: dict[asyncio.Task[None], Live] = {}
         self._pruner: asyncio.Task[None] | None = None
 
@@ -143,13 +146,13 @@ class Runtime:
         await asyncio.gather(*self._draining_away, return_exceptions=True)
         if self._current is not None:
             await self._current.close()
+        self._hash_threads.shutdown(wait=False, cancel_futures=True)
         await self.store.close()
 
     async def _build(self, snapshot: Snapshot) -> Live:
         configuration = snapshot.configuration
         async with contextlib.AsyncExitStack() as undo:
-            local = LocalUsers(configuration.users, configuration.login.hash_threads)
-            undo.callback(local.close)
+            local = LocalUsers(configuration.users, self._hash_threads, configuration.login.hash_threads)
             servers = [await self._server(server, undo) for server in configuration.servers]
             live = await self._wire(snapshot, local, servers)
             await live.identities.save_local_users(int(time.time()))

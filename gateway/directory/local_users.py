@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Final
 
 import argon2
@@ -50,16 +50,20 @@ def verify_password(password_hash: str, password: str) -> bool:
 
 
 class LocalUsers:
-    """The users of one configuration; passwords are checked in a bounded pool of threads."""
+    """The users of one configuration; passwords are checked in threads, at most ``at_once`` at a time.
+
+    The threads are the process's: each one that has hashed keeps argon2's memory, so a reload must not make new ones.
+    """
 
     name = LOCAL
 
-    def __init__(self, users: Iterable[User], hash_threads: int) -> None:
+    def __init__(self, users: Iterable[User], threads: Executor, at_once: int) -> None:
         self._users = {fold_name(user.username): user for user in users}
         slow = (user.password_hash.reveal() for user in self._users.values())
         self._nobody = next((given for given in slow if given and not given.startswith(PLAIN_FORM)), _NOBODY)
         """Checked for unknown names where no server follows, so that they take as long as known ones."""
-        self._threads = ThreadPoolExecutor(hash_threads, thread_name_prefix="password-hash")
+        self._threads = threads
+        self._slots = asyncio.Semaphore(at_once)
 
     def knows(self, username: str) -> bool:
         """Say whether the name is a local user's, in whatever case."""
@@ -91,7 +95,8 @@ class LocalUsers:
             return Verdict(self.name, Outcome.LOCKED, "locked after too many failures", entry=fold_name(user.username))
         password_hash = user.password_hash.reveal() if user else self._nobody
         loop = asyncio.get_running_loop()
-        right = await loop.run_in_executor(self._threads, verify_password, password_hash, password)
+        async with self._slots:
+            right = await loop.run_in_executor(self._threads, verify_password, password_hash, password)
         if user is None:
             return Verdict(self.name, Outcome.NOT_FOUND, "unknown name")
         entry = fold_name(user.username)
@@ -100,7 +105,3 @@ class LocalUsers:
         if user.disabled:
             return Verdict(self.name, Outcome.INVALID, "the user is disabled in the configuration", entry=entry)
         return Verdict(self.name, Outcome.OK, account=self.account(username), entry=entry)
-
-    def close(self) -> None:
-        """End the threads; a check that runs ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,12 @@ class Room:
 
     def __init__(self, path: Path, secrets: tuple[bytes, ...] = (b"s" * 32,), **changes: Any) -> None:
         self.store = SqliteStore.open(path, sealer=Sealer(b"k" * 32))
+        self.threads = ThreadPoolExecutor(1)
         self.configure(secrets, **changes)
 
     def configure(self, secrets: tuple[bytes, ...] = (b"s" * 32,), **changes: Any) -> None:
         settings = configuration(**changes)
-        self.local = LocalUsers(settings.users, 1)
+        self.local = LocalUsers(settings.users, self.threads, 1)
         self.identities = Identities(self.store, settings, self.local)
         self.issuer = Issuer(secrets, self.store, self.identities, settings)
 
@@ -48,7 +50,7 @@ class Room:
         return identity, self.issuer.issue(identity, 60, NOW).text
 
     async def close(self) -> None:
-        self.local.close()
+        self.threads.shutdown()
         await self.store.close()
 
 
