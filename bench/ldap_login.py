@@ -33,8 +33,8 @@ from bench.directory import (
 from gateway.config.schema import Secret, Server
 from gateway.config.schema.servers import Pool
 from gateway.directory.bind import DirectoryServer
-from gateway.directory.realm import Outcome
 from gateway.directory.pools import make_pool
+from gateway.directory.realm import Outcome
 from tests.directories.slapd import Slapd
 
 CONCURRENCY = 16

@@ -7,13 +7,10 @@ in force, then apply, hold or refuse. Whatever fails, the snapshot in force stay
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -24,6 +21,7 @@ from gateway.config.hold import cut_short, shrinks
 from gateway.config.load import Snapshot, load
 from gateway.config.origin import ConfigurationError, Origin, Problem
 from gateway.config.reading import Content, SourceError, digest, read_bytes
+from gateway.gentle import GentleLoading
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Event, SwitchedAudit, new_event
 from gateway.telemetry.notify import notify, reloading
@@ -42,13 +40,8 @@ KEYS_SHOWN: Final = 50
 """Changed keys that an audit event names."""
 LARGEST_READ: Final = 16 * 1024 * 1024
 """Bytes; no file of a configuration may be larger, so a larger one counts as one that cannot be read."""
-SWITCH_SECONDS: Final = 0.0005
-"""How long the loading thread may keep the interpreter from the event loop; Python's 5 ms would delay every step of
-every request by as much."""
 RETRY_SECONDS: Final = 30.0
 """When a reload that the store has failed is tried again."""
-MANY_OBJECTS: Final = 50_000
-"""New objects whose search for cycles would take too long: some 10 ms."""
 
 _NEW: Final = Origin("default", "new configuration")
 """Where problems stand that belong to no place of it."""
@@ -147,6 +140,7 @@ class Reloader:
         self._bell = asyncio.Event()
         self._waiting: list[asyncio.Future[Attempt]] = []
         self._loading = asyncio.Lock()
+        self._gentle = GentleLoading()
         self._second_look: float | None = None
         """By the loop's clock: when too great a loss is looked at again."""
         self._confirming = False
@@ -285,7 +279,7 @@ class Reloader:
     async def _load(self, files: Sequence[Path]) -> Tried:
         """Raises StoreError."""
         stored = (await self._runtime.store.layer()).settings
-        with _requests_first():
+        with self._gentle.requests_first():
             return await asyncio.to_thread(_examine, files, self._environment, stored, self.snapshot)
 
     def _reason_to_hold(self, tried: Tried, confirmed: bool) -> str:
@@ -308,7 +302,8 @@ class Reloader:
             return attempt
         try:
             async with self._audit.switching(snapshot.configuration.audit.to):
-                await self._runtime.reload(snapshot)
+                with self._gentle.requests_first():
+                    await self._runtime.reload(snapshot)
         except (OSError, ValueError) as error:
             return replace(self._failure(attempt.began_at, attempt.trigger, str(error)), digest=tried.digest)
         self.snapshot, self.hash, self.loaded_at = snapshot, tried.digest, time.time()
@@ -335,26 +330,6 @@ class Reloader:
             await asyncio.to_thread(self._audit.reopen)
         except OSError as error:
             log.error("audit.to: %s: %s", error.filename, error.strerror)
-
-
-@contextmanager
-def _requests_first() -> Iterator[None]:
-    """Keep a load in a thread from holding up the event loop.
-
-    Python's switch interval would delay every step of every request, and its search for cycles among the many objects
-    of a large configuration all of them at once. Snapshots have no cycles: they need not be searched ever.
-    """
-    interval, collecting = sys.getswitchinterval(), gc.isenabled()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.disable()
-    try:
-        yield
-    finally:
-        if gc.get_count()[0] > MANY_OBJECTS:
-            gc.freeze()
-        if collecting:
-            gc.enable()
-        sys.setswitchinterval(interval)
 
 
 def _strongest(wanted: set[Trigger]) -> Trigger:

@@ -1,0 +1,334 @@
+"""Reads a text as the ClearML client reads a vault: as the parser vendored in its SDK 2.1.12 does (clearml.md 7.3).
+
+That parser is pyhocon of before 0.3.60 on pyparsing. Where it differs from the specification the client's reading is
+the one that happens; where it refuses, the client loses the whole vault, and so does this one.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from typing import Any, Final
+
+from .delayed import ROOT, Concatenation, Delayed, Layers, Part, Substitution
+from .lexer import LONGEST_NUMBER
+from .merge import join, kind_of, put
+from .parser import Allowance
+from .values import HoconError, Position, Source, Value
+
+DEEPEST: Final = 40
+"""Brackets within each other. The client's limit depends on how deep it is itself; it is never below this."""
+SUFFIX: Final = ": the ClearML client cannot read this"
+
+_comment = r"(?:\#|//)[^\n\r]*+"
+_blank = re.compile(rf"(?:[ \n\r]|{_comment})*+").match
+_separators = re.compile(rf"(?:[ \n\r,]|{_comment})*+").match
+_space = re.compile(r" *+").match
+_comments = re.compile(rf"(?: *+[\n\r,]*+ *+{_comment})*+ *+").match
+"""Comments, with what separates them: the client takes these for part of a value."""
+_commas = re.compile(r"[\n\r,](?:[ \n\r,])*+").match
+_include = re.compile(r'include(?![\w$]) *+(?:"|(?:url|file|required)(?![\w$]))', re.IGNORECASE | re.ASCII).match
+_NUMBER = r"[+-]?(\d*\.\d+|\d+(\.\d+)?)([eE][+\-]?\d+)?"
+_number = re.compile(rf"{_NUMBER}(?=$|[ \t]*([\$\}}\],#\n\r]|//))").match
+_key = re.compile(r'"(?:[^"\\\n\r]|\\.)*+"|[A-Za-z0-9À-ÖØ-öø-ÿ._\- /]++').match
+_keyword = re.compile(r"(true|false|null)(?![\w$])", re.IGNORECASE | re.ASCII).match
+_triple = re.compile(r'"""(?:[^"]|"(?!""))*+"""("*)').match
+_quoted = re.compile(r'"((?:[^"\\\n]|\\.)*+)"( *+)').match
+_unquoted = re.compile(r'(?:[^^`+?!@*&"\[\{\s\]\}#,=\$\\]|\\.)++ *+').match
+_substitution = re.compile(r"\$\{(\??)([^}]+)\}( *+)").match
+_escape = re.compile(r'\\([\\nrt=#!"])')
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_elements = re.compile(r'"[^"]+"|[^$}\[\]:=+#`^?!@*&.]+').findall
+_special = re.compile(r"[$}\[\]:=+#`^?!@*&.]").search
+_CONSTANTS: Final = {"true": True, "false": False, "null": None}
+
+
+class TabbedSource(Source):
+    """A text whose tabs the client has replaced by blanks, up to the next of its 8-column stops."""
+
+    __slots__ = ("_added", "_original", "_tabs")
+
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(text.expandtabs(), name)
+        self._original = Source(text, name)
+        self._tabs: list[int] = []
+        """Where the blanks of each tab begin."""
+        self._added: list[int] = [0]
+        """By how many characters the tabs before the first, the second, ... have made the text longer."""
+        pos, added = 0, 0
+        for line in re.split(r"(?<=[\n\r])", text) if "\t" in text else ():
+            column = 0
+            for word in line.split("\t")[:-1]:
+                column += len(word)
+                self._tabs.append(pos + column)
+                blanks = 8 - column % 8
+                column += blanks
+                added += blanks - 1
+                self._added.append(added)
+            pos += column + len(line.rpartition("\t")[2])
+
+    def position(self, offset: int) -> Position:
+        """Where it stands in the text as it was before."""
+        return self._original.position(offset - self._added[bisect_left(self._tabs, offset)])
+
+
+class ClientParser:
+    """Reads one text; the counterpart of ``parser.Parser``."""
+
+    def __init__(self, source: Source, allowance: Allowance) -> None:
+        self.source = source
+        self.allowance = allowance
+        self.depth = 0
+        self.delayed = False
+        self._root = 0
+        """The depth of the root."""
+
+    def parse(self) -> dict[str, Value]:
+        """The object that the text is.
+
+        :raises HoconError: for what the client does not read, or reads as a list.
+        """
+        text = self.source.text
+        start = self._past(_blank, 0)
+        if text.startswith("{", start):
+            self._root = 1
+            fields, end = self._object(start)
+        else:
+            fields, end = self._fields(start)
+        end = self._past(_separators, end)
+        if end < len(text):
+            raise self._error("expected a key, = or : here", end)
+        return fields
+
+    def _error(self, message: str, offset: int) -> HoconError:
+        return self.source.error(message + SUFFIX, offset)
+
+    def _past(self, match: Any, pos: int) -> int:
+        return int(match(self.source.text, pos).end())
+
+    def _enter(self, offset: int) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self._error("nested too deeply", offset)
+
+    def _object(self, opened: int) -> tuple[dict[str, Value], int]:
+        self._enter(opened)
+        fields, end = self._fields(opened + 1)
+        end = self._past(_separators, end)
+        if not self.source.text.startswith("}", end):
+            raise self._error("expected a key or a closing brace", end)
+        self.depth -= 1
+        return fields, end + 1
+
+    def _fields(self, pos: int) -> tuple[dict[str, Value], int]:
+        """Fields as far as they go; commas and newlines between them mean nothing."""
+        fields: dict[str, Value] = {}
+        text = self.source.text
+        while True:
+            pos = self._past(_separators, pos)
+            if _include(text, pos):
+                raise self._error("includes would read the client's own files", pos)
+            key = _key(text, pos)
+            if key is None:
+                return fields, pos
+            pos = self._field(fields, key[0].strip(), pos, self._past(_blank, key.end()))
+            self.allowance.take_values(self.source, 1, key.start())
+
+    def _field(self, fields: dict[str, Value], key: str, start: int, pos: int) -> int:
+        """What follows a key. Says where it ends."""
+        text = self.source.text
+        path = path_of(key)
+        if not path or "" in path:
+            raise self._error("an empty key", start)
+        if len(path) > self.allowance.limits.depth:
+            raise self._error("nested too deeply", start)
+        operator = "+=" if text.startswith("+=", pos) else text[pos : pos + 1]
+        if operator == "{":
+            content, end = self._object(pos)
+            value = Value(content, self.source, start)
+        elif operator in ("=", ":", "+="):
+            value, end = self._value(self._past(_blank, pos + len(operator)), start)
+        else:
+            raise self._error("expected = or : or { after the key", pos)
+        added = operator == "+=" and isinstance(value.value, list | str)
+        if added and self.depth == self._root:
+            self._check_added(fields, path, value, start)
+        if added:
+            value = self._added(value, path, start)
+        if self.depth == self._root and not isinstance(value.value, dict):
+            self._check_override(fields.get(path[0]), value, path[0], start)
+        self._put(fields, path, value, start)
+        return end
+
+    def _added(self, value: Value, path: tuple[str, ...], start: int) -> Value:
+        """``+=``: joins lists, and strings with a blank, with what the key has *from the root*."""
+        self.delayed = True
+        content = value.value
+        new = Value(" " + content, self.source, start) if isinstance(content, str) else value
+        return value.replaced(Concatenation([Substitution(path, True, ROOT, self.source, start), new]))
+
+    def _check_added(self, fields: dict[str, Value], path: tuple[str, ...], new: Value, start: int) -> None:
+        """``+=`` at the root, where it finds itself: not on another kind of value, null or a substitution, not twice on
+        nothing; by a dotted key on nothing at all, which for the client are empty values, 0 and false, too.
+        """
+        old: Value | None = Value(fields, self.source, start)
+        for key in path:
+            old = old.value.get(key) if old is not None and isinstance(old.value, dict) else None
+        if old is None:
+            fine = len(path) == 1
+        else:
+            layers = old.value.items if isinstance(old.value, Layers) else [old]
+            bottom, top = layers[0], layers[-1]
+            fine = kind_of(bottom) is kind_of(new) and not isinstance(bottom.value, Delayed | None)
+            if top is not bottom:
+                first = top.value.parts[0] if isinstance(top.value, Concatenation) else None
+                fine = fine and isinstance(first, Substitution) and first.path == path
+            elif len(path) > 1:
+                fine = fine and bool(old.value)
+        if not fine:
+            raise self._error("+= here", start)
+
+    def _check_override(self, old: Value | None, new: Value, key: str, start: int) -> None:
+        """A key of the root whose value refers to its own earlier one: the client undoes whatever comes after it."""
+        items = old.value.items if old is not None and isinstance(old.value, Layers) else ()
+        if items and _refers(items[-1], key) and not _refers(new, key):
+            raise self._error("a value after one that refers to itself", start)
+
+    def _put(self, fields: dict[str, Value], path: tuple[str, ...], value: Value, start: int) -> None:
+        for key in path[:-1]:
+            inner = fields.get(key)
+            if inner is None or not isinstance(inner.value, dict):
+                inner = fields[key] = Value({}, self.source, start, overridden=inner)
+            fields = inner.value
+        old = fields.get(path[-1])
+        joins = old is None or old.value is None or isinstance(old.value, dict | list | Delayed)
+        if isinstance(value.value, dict) and not joins:
+            raise self._error("an object after another value of its key", start)
+        if isinstance(value.value, dict) and old is not None and isinstance(old.value, Delayed):
+            top = old.value.items[-1] if isinstance(old.value, Layers) else old
+            top.value.parts.append(value)  # the client takes it for part of the text before
+            return
+        put(fields, path[-1], value)
+
+    def _value(self, pos: int, start: int) -> tuple[Value, int]:
+        """Values side by side. White space belongs to the string or substitution before it; after others it is lost."""
+        text = self.source.text
+        parts: list[Part] = []
+        while True:
+            pos = self._past(_comments, pos)
+            part, end = self._part(pos)
+            if part is None:
+                if text.startswith("\\\n", pos) or text.startswith("\\\r", pos):
+                    pos = self._past(_commas, pos + 1)
+                    continue
+                break
+            parts.append(part)
+            pos = end
+            if isinstance(part, Substitution) or (isinstance(part, Value) and isinstance(part.value, str)):
+                after = self._past(_space, pos)
+                if after > pos:
+                    parts.append(text[pos:after])
+        if parts and isinstance(parts[-1], str):
+            parts.pop()
+        if any(isinstance(part, Substitution) for part in parts):
+            self.delayed = True
+            return Value(Concatenation(parts), self.source, start), pos
+        return self._joined([part for part in parts if not isinstance(part, Substitution)], start), pos
+
+    def _joined(self, parts: list[Value | str], start: int) -> Value:
+        at = Value("", self.source, start)
+        values = [part for part in parts if isinstance(part, Value)]
+        if len({kind_of(value) for value in values}) > 1:
+            raise self._error("objects, lists and strings side by side", start)
+        if len(values) > 1 and any(value.value is None for value in values):
+            raise self._error("null beside another value", start)
+        return join(parts, at) if values else at
+
+    def _part(self, pos: int) -> tuple[Value | Substitution | None, int]:
+        text, source = self.source.text, self.source
+        first = text[pos : pos + 1]
+        if first == "{":
+            fields, end = self._object(pos)
+            return Value(fields, source, pos), end
+        if first == "[":
+            items, end = self._items(pos)
+            return Value(items, source, pos), end
+        if first == "$":
+            match = _substitution(text, pos)
+            if match is None:
+                raise self._error("a $ that begins no substitution", pos)
+            path = path_of(match[2])
+            if not path:
+                raise self._error("an empty substitution", pos)
+            return Substitution(path, bool(match[1]), ROOT, source, pos), match.start(3)
+        if first == '"':
+            return self._quoted(pos)
+        if _include(text, pos):
+            raise self._error("includes would read the client's own files", pos)
+        return self._word(pos)
+
+    def _quoted(self, pos: int) -> tuple[Value, int]:
+        text = self.source.text
+        if match := _triple(text, pos):
+            return Value(match[0][3:-3], self.source, pos), match.end()
+        if match := _quoted(text, pos):
+            return Value(_unescaped(match[1]), self.source, pos), match.start(2)
+        raise self._error("a string that does not end on its line", pos)
+
+    def _word(self, pos: int) -> tuple[Value | None, int]:
+        text = self.source.text
+        if match := _number(text, pos):
+            number = _numeric(match[0])
+            return Value(number, self.source, pos, str(number)), match.end()
+        if match := _keyword(text, pos):
+            constant = _CONSTANTS[match[0].lower()]
+            return Value(constant, self.source, pos, "" if constant is None else str(constant)), match.end()
+        if match := _unquoted(text, pos):
+            word = match[0].rstrip(" ")
+            content = _unescaped(word)
+            return Value(content, self.source, pos, content), pos + len(word)
+        return None, pos
+
+    def _items(self, opened: int) -> tuple[list[Value], int]:
+        """Items; empty strings among them vanish."""
+        self._enter(opened)
+        items: list[Value] = []
+        pos = opened + 1
+        while True:
+            pos = self._past(_space, pos)
+            value, pos = self._value(pos, pos)
+            if value.value != "":
+                items.append(value)
+            pos = self._past(_space, pos)
+            separator = _commas(self.source.text, pos)
+            if separator is None:
+                break
+            pos = separator.end()
+        if not self.source.text.startswith("]", pos):
+            raise self._error("expected a comma or a closing bracket", pos)
+        self.depth -= 1
+        self.allowance.take_values(self.source, len(items), opened)
+        return items, pos + 1
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """The elements of a key. Those with dots and other signs keep their quotation marks; nothing is unescaped."""
+    return tuple(item if _special(item) else item.strip('"') for item in _elements(key))
+
+
+def _refers(value: Value, key: str) -> bool:
+    """Whether a value has a substitution that begins with a key."""
+    parts = value.value.parts if isinstance(value.value, Concatenation) else ()
+    return any(isinstance(part, Substitution) and part.path[0] == key for part in parts)
+
+
+def _unescaped(text: str) -> str:
+    return _escape.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
+
+
+def _numeric(text: str) -> int | float:
+    """As Python reads it; one of very many digits as a float, which the client takes for text where Python refuses."""
+    try:
+        return int(text, 10) if len(text) <= LONGEST_NUMBER else float(text)
+    except ValueError:
+        return float(text)
