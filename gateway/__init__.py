@@ -23,8 +23,10 @@ vault
     A ClearML configuration vault: a HOCON document with a scope.
 snapshot
     One loaded, validated, frozen configuration with its generation number.
+layer
+    One source of the configuration tree: defaults, a file, what an API wrote, the environment. Later ones win.
 origin
-    Where a configuration value came from.
+    Where a configuration value came from: a file with line and column, a variable, the store, the defaults.
 group
     Has a name (its first ``cn``) and, from a directory, a DN.
 
@@ -35,7 +37,7 @@ Rules cite their source: an RFC section, or a section of the protocol contracts 
 (``clearml.md 2.2``, ``configuration.md 1.3``, ``DECISIONS 13``), which are kept outside this repository.
 
 Three rings, imports pointing inward only: ``serve`` knows HTTP; ``login``, ``directory``, ``store``, ``tokens`` and
-``config`` do I/O; ``access`` and ``grants`` decide and are pure.
+``config`` do I/O; ``access`` and ``grants`` decide and are pure. ``hocon`` is a library that knows nothing of the rest.
 """
 
 __version__ = "0.1.0"

@@ -52,6 +52,11 @@ def test_imports_point_inward(file: Path) -> None:
             assert imported.split(".")[0] != "aiohttp", f"{module} must not know HTTP"
 
 
+def test_hocon_knows_nothing_of_the_gateway() -> None:
+    for file in (PACKAGE / "hocon").glob("*.py"):
+        assert all(inside(name, ("gateway.hocon",)) for name in imports_of(file) if name.startswith("gateway"))
+
+
 def _typing_only(file: Path, imported: str) -> bool:
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
