@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,19 @@ def register_remote(commands: argparse._SubParsersAction[argparse.ArgumentParser
     diff.set_defaults(run=_guarded(run_diff))
 
 
+def add_running_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--running`` to a command that also works without a daemon."""
+    parser.add_argument("--running", action="store_true", help="as the daemon has it, with what APIs wrote")
+    _add_state_dir_option(parser)
+
+
+def _add_state_dir_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state-dir", metavar="DIR", type=Path,
+        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var",
+    )  # fmt: skip
+
+
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
@@ -54,21 +67,17 @@ def _add(
 
     parser = commands.add_parser(name, help=text)
     add_files_option(parser)
-    parser.add_argument(
-        "--state-dir", metavar="DIR", type=Path,
-        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var",
-    )  # fmt: skip
+    _add_state_dir_option(parser)
     return parser
 
 
-def _guarded(command: Any) -> Any:
+def _guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         try:
-            code: int = command(arguments)
+            return command(arguments)
         except NotDone as error:
             print(f"error: {error}", file=sys.stderr)
             return REFUSED
-        return code
 
     return run
 
@@ -99,6 +108,22 @@ def run_diff(arguments: argparse.Namespace) -> int:
     files = [str(file.absolute()) for file in arguments.files]
     data = ask(arguments, "POST", "/admin/config/diff", {"files": files})
     return _print_changes(data, "Nothing would change.")
+
+
+def _show_running(arguments: argparse.Namespace) -> int:
+    data = ask(arguments, "GET", "/admin/config")
+    if arguments.format == "json":
+        print(json.dumps(data["keys"], ensure_ascii=False, indent=2))
+        return 0
+    for row in data["keys"]:
+        over = f" (overrides {', '.join(row['origins'][1:])})" if row["origins"][1:] else ""
+        told = f"  # {row['origins'][0]}{over}" if arguments.origin else ""
+        print(f"{row['key']} = {json.dumps(row['value'], ensure_ascii=False)}{told}")
+    return 0
+
+
+run_show_running: Final = _guarded(_show_running)
+"""Print every key of the running daemon, one a line, or as JSON."""
 
 
 def run_status(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli import config_schema
-from gateway.cli.admin import register_remote
+from gateway.cli.admin import add_running_option, register_remote, run_show_running
 from gateway.config.load import ConfigurationError, Problem, Snapshot, load
 from gateway.config.show import FORMATS, shown_tree, written
 
@@ -37,6 +37,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_files_option(show)
     show.add_argument("--origin", action="store_true", help="say where each value came from, and what it overrides")
     show.add_argument("--format", choices=FORMATS, default="hocon")
+    add_running_option(show)
     show.set_defaults(run=run_show)
     config_schema.register(commands)
     register_remote(commands)
@@ -76,7 +77,9 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """Print the configuration that ``serve`` would load with the same files and environment."""
+    """Print the configuration that ``serve`` would load with the same files and environment, or the running one."""
+    if arguments.running:
+        return run_show_running(arguments)
     try:
         snapshot = load(arguments.files, os.environ)
     except ConfigurationError as error:

@@ -238,6 +238,8 @@ def test_commands(tmp_path: Path) -> None:
         assert command("diff", **where).stdout == "Nothing would change.\n"
         done = command("forget", "users.ada", **where)
         assert (done.returncode, done.stderr) == (1, "error: nothing is stored for users.ada\n")
+        shown = command("show", "--running", "--origin", **where)
+        assert f'users.ada.name = "Countess"  # {file}:' in shown.stdout
         file.write_text("lockuot: {}\nadmins: 7\n")
         for arguments in (("reload",), ("diff",), ("status", "-c", str(file))):
             done = command(*arguments, **where)
