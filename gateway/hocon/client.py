@@ -82,6 +82,8 @@ class ClientParser:
         self.delayed = False
         self._root = 0
         """The depth of the root."""
+        self._own = ""
+        """The key of the root whose value is being read."""
 
     def parse(self) -> dict[str, Value]:
         """The object that the text is.
@@ -142,6 +144,8 @@ class ClientParser:
             raise self._error("an empty key", start)
         if len(path) > self.allowance.limits.depth:
             raise self._error("nested too deeply", start)
+        if self.depth == self._root:
+            self._own = path[0]
         operator = "+=" if text.startswith("+=", pos) else text[pos : pos + 1]
         if operator == "{":
             content, end = self._object(pos)
@@ -190,23 +194,32 @@ class ClientParser:
 
     def _check_override(self, old: Value | None, new: Value, key: str, start: int) -> None:
         """A key of the root whose value refers to its own earlier one: the client undoes whatever comes after it."""
-        items = old.value.items if old is not None and isinstance(old.value, Layers) else ()
-        if items and _refers(items[-1], key) and not _refers(new, key):
+        if old is not None and isinstance(old.value, Layers) and _refers(old, key) and not _refers(new, key):
             raise self._error("a value after one that refers to itself", start)
 
     def _put(self, fields: dict[str, Value], path: tuple[str, ...], value: Value, start: int) -> None:
         for key in path[:-1]:
             inner = fields.get(key)
             if inner is None or not isinstance(inner.value, dict):
-                inner = fields[key] = Value({}, self.source, start, overridden=inner)
+                if inner is not None and _refers(inner, path[0]):
+                    raise self._error("an object after a value that refers to itself", start)
+                inner = fields[key] = Value({}, self.source, start)
             fields = inner.value
         old = fields.get(path[-1])
         joins = old is None or old.value is None or isinstance(old.value, dict | list | Delayed)
         if isinstance(value.value, dict) and not joins:
             raise self._error("an object after another value of its key", start)
+        if old is not None and isinstance(old.value, dict) and isinstance(value.value, Concatenation):
+            value.value.extends = bool(value.value.substitutions()[0].own)  # not where += made it
+            if value.value.extends and _waits(old):
+                raise self._error("a substitution after an object that holds one ends every client", start)
         if isinstance(value.value, dict) and old is not None and isinstance(old.value, Delayed):
             top = old.value.items[-1] if isinstance(old.value, Layers) else old
-            top.value.parts.append(value)  # the client takes it for part of the text before
+            if isinstance(top.value, Concatenation):
+                top.value.parts.append(value)  # the client takes it for part of the text before
+                return
+        elif isinstance(value.value, dict) and old is not None and not isinstance(old.value, dict):
+            fields[path[-1]] = value  # no trace is left of what it replaces: it merges with any object before
             return
         put(fields, path[-1], value)
 
@@ -260,7 +273,7 @@ class ClientParser:
             path = path_of(match[2])
             if not path:
                 raise self._error("an empty substitution", pos)
-            return Substitution(path, bool(match[1]), ROOT, source, pos), match.start(3)
+            return Substitution(path, bool(match[1]), ROOT, source, pos, self._own), match.start(3)
         if first == '"':
             return self._quoted(pos)
         if _include(text, pos):
@@ -317,9 +330,18 @@ def path_of(key: str) -> tuple[str, ...]:
 
 
 def _refers(value: Value, key: str) -> bool:
-    """Whether a value has a substitution that begins with a key."""
-    parts = value.value.parts if isinstance(value.value, Concatenation) else ()
-    return any(isinstance(part, Substitution) and part.path[0] == key for part in parts)
+    """Whether a value, or the newest of its layers, has a substitution that begins with a key."""
+    top = value.value.items[-1] if isinstance(value.value, Layers) else value
+    return isinstance(top.value, Concatenation) and any(part.path[0] == key for part in top.value.substitutions())
+
+
+def _waits(value: Value) -> bool:
+    """Whether an object holds a substitution, in objects only. The client merges that object twice with itself, and the
+    value that waits there then overrides itself: looking through what it has overridden never ends.
+    """
+    if isinstance(value.value, dict):
+        return any(map(_waits, value.value.values()))
+    return isinstance(value.value, Delayed)
 
 
 def _unescaped(text: str) -> str:

@@ -12,14 +12,20 @@ ROOT: Final[tuple[Where, ...]] = ((),)
 
 
 class Substitution:
-    """``${path}`` or ``${?path}``. The path is looked up below each of ``roots`` in turn (HOCON, Include semantics)."""
+    """``${path}`` or ``${?path}``. The path is looked up below each of ``roots`` in turn (HOCON, Include semantics).
 
-    __slots__ = ("_offset", "_source", "optional", "path", "roots")
+    ``own``, in the dialect ``pyhocon`` only: the key of the root whose value it is part of; empty where ``+=`` made it.
+    """
 
-    def __init__(self, path: Where, optional: bool, roots: tuple[Where, ...], source: Source, offset: int) -> None:
+    __slots__ = ("_offset", "_source", "optional", "own", "path", "roots")
+
+    def __init__(
+        self, path: Where, optional: bool, roots: tuple[Where, ...], source: Source, offset: int, own: str = ""
+    ) -> None:
         self.path = path
         self.optional = optional
         self.roots = roots
+        self.own = own
         self._source = source
         self._offset = offset
 
@@ -51,11 +57,17 @@ class Delayed(Unresolved):
 class Concatenation(Delayed):
     """Parts side by side, at least one of them a substitution."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("extends", "parts")
 
     def __init__(self, parts: list[Part]) -> None:
         super().__init__()
         self.parts = parts
+        self.extends = False
+        """In the dialect ``pyhocon``: whether an object is before it, so that it must come to one or to nothing."""
+
+    def substitutions(self) -> list[Substitution]:
+        """Those of its parts."""
+        return [part for part in self.parts if isinstance(part, Substitution)]
 
 
 class Append(Delayed):

@@ -21,6 +21,7 @@ _FLOAT = rf"{_INTEGER}(?:\.[0-9]++)?+(?:[eE][+\-]?+[0-9]++)?+"
 _WORD = rf"(?:{_PLUS}(?:[^/{_RESERVED}]|/(?!/))*+|(?:[^/{_RESERVED}]++|/(?!/))++)"
 _QUOTED = r'"([^"\\\x00-\x1f]*+)"'
 _NAME = r"[^\W\d][\w\-]*+"
+_SUBSTITUTION = rf"\$\{{\??+{_NAME}(?:\.{_NAME})*+\}}"
 
 
 def _end(bracket: str) -> str:
@@ -29,8 +30,8 @@ def _end(bracket: str) -> str:
 
 
 def _simple(bracket: str) -> str:
-    """Groups: text of a plain quoted string, integer, float, word; or an opening bracket, which has no end here."""
-    scalar = rf"{_QUOTED}|({_INTEGER})|({_FLOAT})|([A-Za-z_](?:[\w.\-]|/(?!/))*+)"
+    """Groups: plain quoted string, integer, float, word, substitution; or an opening bracket, which has no end here."""
+    scalar = rf"{_QUOTED}|({_INTEGER})|({_FLOAT})|([A-Za-z_](?:[\w.\-]|/(?!/))*+)|({_SUBSTITUTION})"
     return rf"(?:(?:{scalar}){_end(bracket)}|([{{\[]))"
 
 
@@ -41,9 +42,9 @@ FIELD: Final = re.compile(
 """A field as nearly all are: name, quoted name, then the groups of a simple value, then a brace without separator."""
 ITEM: Final = re.compile(_BLANK + _simple(r"\]"), re.ASCII).match
 """A simple item of a list."""
-STRING, INTEGER, FLOAT, WORD, OPENER = range(3, 8)
+STRING, INTEGER, FLOAT, WORD, SUBSTITUTION, OPENER = range(3, 9)
 """Groups of ``FIELD``; those of ``ITEM`` are two less."""
-BRACE: Final = 8
+BRACE: Final = 9
 
 END_OF_FIELD: Final = re.compile(_end(r"[}]")).match
 END_OF_ITEM: Final = re.compile(_end(r"\]")).match

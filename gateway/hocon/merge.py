@@ -13,6 +13,8 @@ def put(fields: dict[str, Value], key: str, new: Value) -> None:
     old = fields.get(key)
     if old is None:
         fields[key] = new
+    elif new.overridden is not None and hides(new):
+        fields[key] = new.over(old)
     elif type(old.value) is dict and type(new.value) is dict:
         put_all(old.value, new.value)
     elif type(old.value) is list and type(new.value) is Append:
@@ -27,6 +29,15 @@ def put_all(fields: dict[str, Value], more: dict[str, Value]) -> None:
     """Put every entry of another object."""
     for key, value in more.items():
         put(fields, key, value)
+
+
+def hides(value: Value) -> bool:
+    """Whether a value is an object that replaced another kind of value, so that it merges with nothing before that
+    (HOCON, Duplicate keys and object merging: the null between two objects).
+    """
+    bottom = value.value.items[0] if type(value.value) is Layers else value
+    lost = bottom.overridden
+    return type(bottom.value) is dict and lost is not None and not isinstance(lost.value, dict | Delayed)
 
 
 def _override(new: Value, old: Value) -> Value:
@@ -91,7 +102,11 @@ def written(value: Value) -> str:
 
 
 def merge(values: Sequence[Value]) -> Value:
-    """One object of many, the later winning; in time linear in their total size. The inputs stay as they are."""
+    """One object of many, the later winning; in time linear in their total size. The inputs stay as they are.
+
+    As ``withFallback`` of the reference does: an object that replaced a null or another value (``Value.overridden``)
+    hides the objects of its key in what came before.
+    """
     result: dict[str, Value] = {}
     for value in values:
         if not isinstance(value.value, dict):

@@ -16,6 +16,8 @@ Place = tuple["Place", str] | tuple[()]
 ROOT_PLACE: Final[Place] = ()
 Element = tuple[str, int]
 """One key of a path, and where it stands."""
+ONLY_IN_QUOTES: Final = "=:+`^?!@*&\\"
+"""Signs that people write without quotes and must not: as in DNs, addresses and filters."""
 STOPS: Final = ",}]\n#"
 """What ends a value for sure."""
 
@@ -27,6 +29,7 @@ class Allowance:
         self.limits = limits
         self.size = limits.size
         self.values = limits.values
+        self.includes = limits.includes
 
     def take_text(self, source: Source) -> None:
         """Count a text, before anything reads it."""
@@ -37,6 +40,12 @@ class Allowance:
             raise source.error("half of a surrogate pair is no text", error.start) from None
         if self.size < 0:
             raise source.error(f"more than {self.limits.size} bytes of text", 0)
+
+    def take_include(self, source: Source, offset: int) -> None:
+        """Count an include statement, before anything looks for its file."""
+        self.includes -= 1
+        if self.includes < 0:
+            raise source.error(f"more than {self.limits.includes} include statements", offset)
 
     def take_values(self, source: Source, count: int, offset: int) -> None:
         """Count entries of a container."""
@@ -116,9 +125,11 @@ class Parser:
                 offset = match.start(2) - 1
             if kind == lexer.STRING:
                 value = Value(match[lexer.STRING], source, offset)
-            elif kind is not None and kind < lexer.OPENER:
+            elif kind is not None and kind < lexer.SUBSTITUTION:
                 written = match[kind]
                 value = Value(lexer.simple(kind, written), source, offset, written)
+            elif kind == lexer.SUBSTITUTION:
+                value = self._substituted(match.start(kind), offset)
             else:
                 value, pos = self._value(match.end() - 1, offset, (place, name) if place is not None else None)
                 put(fields, name, value)
@@ -147,6 +158,10 @@ class Parser:
         match = end(self.source.text, pos)
         if match is None:
             pos = self._white(pos)
+            sign = self.source.text[pos : pos + 1]
+            if sign and sign in ONLY_IN_QUOTES:
+                message = f"{sign} cannot stand in a value without quotes: write the value in quotes"
+                raise self.source.error(message, pos)
             raise self.source.error("expected a comma, a newline or a closing bracket; other signs must be quoted", pos)
         return match.end()
 
@@ -173,6 +188,8 @@ class Parser:
                 offset = match.start(kind - lexer.STRING + 1)
                 if kind == lexer.STRING:
                     value, pos = Value(match[1], source, offset - 1), match.end()
+                elif kind == lexer.SUBSTITUTION:
+                    value, pos = self._substituted(offset, offset), match.end()
                 elif kind < lexer.OPENER:
                     written = match[kind - lexer.STRING + 1]
                     value, pos = Value(lexer.simple(kind, written), source, offset, written), match.end()
@@ -234,6 +251,12 @@ class Parser:
         if match is None:
             return None, pos
         return Value(lexer.scalar(match[0]), self.source, pos, match[0]), match.end()
+
+    def _substituted(self, pos: int, offset: int) -> Value:
+        """A value that is one substitution and no more."""
+        self.delayed = True
+        self.allowance.take_values(self.source, 1, offset)
+        return Value(Concatenation([self._substitution(pos)[0]]), self.source, offset)
 
     def _substitution(self, pos: int) -> tuple[Substitution, int]:
         text = self.source.text
@@ -329,6 +352,9 @@ class Parser:
     def _put(self, fields: dict[str, Value], path: list[Element], value: Value) -> None:
         """Put a value at a path: into the objects that are there, in new ones below."""
         known, last = 0, len(path) - 1
+        if not last:
+            put(fields, path[0][0], value)
+            return
         while known < last and (old := fields.get(path[known][0])) is not None and type(old.value) is dict:
             fields = old.value
             known += 1
@@ -359,6 +385,7 @@ class Parser:
         """Put what another file holds."""
         if self.include is None:
             raise self.source.error("includes are not allowed here", start)
+        self.allowance.take_include(self.source, start)
         try:
             found = self.include.open(name, required)
         except IncludeError as error:

@@ -96,19 +96,25 @@ class _Writer:
         return " " if isinstance(content, dict) and content else " = "
 
     def _parts(self, value: Value, margin: str) -> Iterator[str]:
-        """A concatenation: the strings between two other parts as one."""
+        """A concatenation: the strings between two other parts as one; a number alone stays one."""
         if self._json or not isinstance(value.value, Concatenation):
             raise value.error("only fields can hold this substitution")
-        strings: list[str] = []
+        strings: list[Value | str] = []
         for part in value.value.parts:
-            if isinstance(part, Value) and not isinstance(part.value, dict | list):
-                strings.append(written(part))
-            elif isinstance(part, str) and strings:
+            scalar = not isinstance(part, str | Substitution) and not isinstance(part.value, dict | list)
+            if not isinstance(part, Substitution) and (scalar or (isinstance(part, str) and strings)):
                 strings.append(part)
             else:
-                yield from _flush(strings)
+                yield from self._strings(strings)
                 yield part if isinstance(part, str) else self._part(part, margin)
-        yield from _flush(strings)
+        yield from self._strings(strings)
+
+    def _strings(self, strings: list[Value | str]) -> Iterator[str]:
+        if len(strings) == 1 and isinstance(strings[0], Value):
+            yield self._scalar(strings[0], strings[0].value)
+        elif strings:
+            yield quoted("".join(part if isinstance(part, str) else written(part) for part in strings))
+        strings.clear()
 
     def _part(self, part: Value | Substitution, margin: str) -> str:
         if isinstance(part, Value):
@@ -126,9 +132,3 @@ class _Writer:
         if isinstance(content, int | float) and not isinstance(content, bool) and isinstance(value, Value):
             return value.text or str(content)
         return quoted(content) if isinstance(content, str) else json.dumps(content)
-
-
-def _flush(strings: list[str]) -> Iterator[str]:
-    if strings:
-        yield quoted("".join(strings))
-        strings.clear()

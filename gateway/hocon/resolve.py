@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .delayed import Append, Concatenation, Delayed, Layers, Substitution, Where
-from .merge import join, kind_of, written
+from .merge import hides, join, kind_of, written
 from .values import Limits, Value
 
 VALUE_COST: Final = 8
 """Of ``Limits.expansion``."""
 OWN: Final = -1
 """Key of ``Delayed.results`` for what a concatenation comes to, whatever is below it."""
+
+
+class _Cycle(Exception):
+    """An object or list was met within itself. The innermost value that is computed answers for it."""
 
 
 class Resolver:
@@ -29,6 +33,7 @@ class Resolver:
         self._root = root
         self._limits = limits
         self._environment = environment or {}
+        self._with_environment = environment is not None
         self._left = limits.expansion
         self._depth = 0
         self._finished: dict[int, tuple[Any, int]] = {}
@@ -55,18 +60,29 @@ class Resolver:
             raise value.error("substitutions make the configuration too large")
 
     def _finish(self, value: Value) -> int:
-        """Finish what lies within a value that is computed. Says what it costs."""
+        """Finish what lies within a value that is computed. Says what it costs.
+
+        Whatever holds an object or list is finished after it, and changed no more: so no finished tree holds itself.
+
+        :raises _Cycle: where the value is being finished already.
+        """
         content = value.value
         if not isinstance(content, dict | list):
             return VALUE_COST + (len(content) if isinstance(content, str) else 0)
+        if id(content) in self._open:
+            raise _Cycle
         if id(content) not in self._finished:
             self._enter(value)
             self._open.add(id(content))
-            cost = VALUE_COST
-            cost += self._finish_fields(content) if isinstance(content, dict) else self._finish_items(content)
-            self._open.discard(id(content))
-            self._depth -= 1
-            self._finished[id(content)] = content, cost
+            try:
+                cost = self._finish_fields(content) if isinstance(content, dict) else self._finish_items(content)
+            except _Cycle:
+                self._charge(VALUE_COST * len(content), value)  # it may be tried again from elsewhere
+                raise
+            finally:
+                self._open.discard(id(content))
+                self._depth -= 1
+            self._finished[id(content)] = content, cost + VALUE_COST
         return self._finished[id(content)][1]
 
     def _finish_fields(self, fields: dict[str, Value]) -> int:
@@ -81,10 +97,21 @@ class Resolver:
         return cost
 
     def _finish_items(self, items: list[Value]) -> int:
-        entries = ((item, self._entry(item)) for item in items)
-        found = [entry or item.replaced(None) for item, entry in entries if entry is not None or self._client]
+        entries = [self._entry(item) for item in items]
+        if self._client:
+            self._check_missing(items, entries)
+            found = [entry or item.replaced(None) for item, entry in zip(items, entries, strict=True)]
+        else:
+            found = [entry for entry in entries if entry is not None]
         items[:] = found
         return sum(map(self._finish, found))
+
+    def _check_missing(self, items: list[Value], entries: list[Value | None]) -> None:
+        """The client takes the index of a missing item for one of the items, and removes that; else it writes null."""
+        numbers = {entry.value for entry in entries if entry is not None and isinstance(entry.value, int | float)}
+        for index, entry in enumerate(entries):
+            if entry is None and index in numbers:
+                raise items[index].error("the ClearML client removes a missing item where the list holds its index")
 
     def _entry(self, value: Value) -> Value | None:
         """An entry, computed if it was not; None where it vanishes."""
@@ -93,11 +120,12 @@ class Resolver:
         found = self._upto(value)
         if found is None:
             return None
-        if id(found.value) in self._open:
+        try:
+            self._charge(self._finish(found), value)
+        except _Cycle:
             if _optional(value) and not self._client:
                 return None
-            raise value.error("the value contains itself")
-        self._charge(self._finish(found), value)
+            raise value.error("the value contains itself") from None
         return found
 
     def _upto(self, value: Value) -> Value | None:
@@ -114,22 +142,40 @@ class Resolver:
         self._enter(value)
         self._computing.append(value)
         before = delayed.busy
-        objects: list[tuple[Value, bool]] = []
-        result: Value | None = None
-        for delayed.busy in range(count - 1, -1, -1):
-            layer = layers[delayed.busy]
-            found = self._layer(layer, value)
-            if found is not None:
-                if type(found.value) is not dict:
-                    result = found
-                    break
-                objects.append((found, _borrowed(layer)))
+        result = self._layered(value, layers, count)
         delayed.busy = before
         self._computing.pop()
-        if objects:
-            result = objects[0][0] if len(objects) == 1 else self._merged(value, objects[::-1])
         self._depth -= 1
         delayed.results[count] = result
+        return result
+
+    def _layered(self, value: Value, layers: list[Value], count: int) -> Value | None:
+        """What the ``count`` oldest layers come to: the newest that is no object, or the objects that are newer."""
+        objects: list[tuple[Value, bool]] = []
+        if self._client and count > 1 and _refers_to_itself(layers[0]):
+            raise value.error("the ClearML client cannot read a value after one that refers to itself")
+        for value.value.busy in range(count - 1, -1, -1):
+            layer = layers[value.value.busy]
+            found = self._layer(layer, value)
+            if found is None or (self._client and _is_nothing(found, layer, count)):
+                continue
+            if type(found.value) is not dict:
+                if self._client:
+                    self._check_hidden(layers, value)
+                return self._stacked(value, objects, found) if objects else found
+            objects.append((found, _borrowed(layer)))
+        if objects:
+            return self._stacked(value, objects, layers[0].overridden if hides(layers[0]) else None)
+        if self._client and count > 1:
+            raise value.error("the ClearML client writes null where several optional substitutions find nothing")
+        return None
+
+    def _stacked(self, value: Value, objects: list[tuple[Value, bool]], hidden: Value | None) -> Value:
+        """The objects of layers, newest first, as one, which remembers the other value that they hide."""
+        result = objects[0][0] if len(objects) == 1 else self._merged(value, objects[::-1])
+        if hidden is not None or self._client:
+            result = result.replaced(result.value)
+            result.overridden = hidden if not self._client else None
         return result
 
     def _layer(self, layer: Value, owner: Value) -> Value | None:
@@ -155,15 +201,15 @@ class Resolver:
 
     def _concatenated(self, layer: Value, concatenation: Concatenation) -> Value | None:
         """Values side by side. Objects that substitutions name are merged into a new one."""
-        parts: list[tuple[Value | str, bool]] = []
-        for part in concatenation.parts:
-            if not isinstance(part, Substitution):
-                parts.append((part, False))
-            elif (found := self._lookup(part)) is not None:
-                parts.append((found, True))
+        parts = self._parts(concatenation)
         values = [part for part, _ in parts if isinstance(part, Value)]
         if not values:
             return None
+        nulls = [part for part, named in parts if not named and isinstance(part, Value) and part.value is None]
+        if self._client and nulls and len(values) > 1:
+            raise layer.error("null beside another value: the ClearML client cannot read this")
+        if concatenation.extends and kind_of(values[0]) is not dict:
+            raise layer.error("the ClearML client cannot put a substitution of another kind after an object")
         if len(concatenation.parts) == 1:
             return layer.replaced(values[0].value, values[0].text)
         kinds = {kind_of(value) for value in values}
@@ -174,6 +220,29 @@ class Resolver:
         joined = join([part for part, _ in parts], values[0])
         return layer.replaced(joined.value, joined.text)
 
+    def _parts(self, concatenation: Concatenation) -> list[tuple[Value | str, bool]]:
+        """The parts that there are, and of each whether a substitution found it.
+
+        For the client null is nothing, what is missing takes the white space after it along, and a quoted string that
+        comes to be the last one that after itself.
+        """
+        parts: list[tuple[Value | str, bool]] = []
+        missing = False
+        for part in concatenation.parts:
+            if isinstance(part, Substitution):
+                found = self._lookup(part)
+                missing = found is None or (self._client and found.value is None and len(concatenation.parts) > 1)
+                if found is not None and not missing:
+                    parts.append((found, True))
+            elif not (missing and self._client and isinstance(part, str)):
+                missing = False
+                parts.append((part, False))
+        if self._client and len(parts) > 1 and isinstance(parts[-1][0], str):
+            last, named = parts[-2]
+            if isinstance(last, Value) and isinstance(last.value, str) and last.text is None and not named:
+                parts.pop()
+        return parts
+
     def _lookup(self, substitution: Substitution) -> Value | None:
         """What a path leads to: in the tree, else in the environment.
 
@@ -181,18 +250,28 @@ class Resolver:
         """
         for root in substitution.roots:
             found = self._at(root + substitution.path)
-            if found is not None:
+            if self._client:
+                self._check_found(substitution, found)
+            if found is not None and not (substitution.optional and self._contains(found)):
                 return found
-        name = ".".join(substitution.path)
-        if name in self._environment:
-            return substitution.value(self._environment[name])
+        variable = self._environment.get(".".join(substitution.path))
+        if variable is not None:
+            return substitution.value(variable)
         if substitution.optional:
             return None
-        raise substitution.error(f"the substitution of {name[:100]!r} finds nothing, or itself")
+        where = "" if self._with_environment else "; variables are not read here"
+        raise substitution.error(f"the substitution finds nothing, or itself{where}")
+
+    def _contains(self, value: Value) -> bool:
+        """Whether a value contains the entry that is being computed, so that its optional substitution finds nothing.
+
+        What that entry waits for may stand elsewhere, and is what it is.
+        """
+        return id(value.value) in self._open and len(self._computing) == 1
 
     def _at(self, path: Where) -> Value | None:
         value: Value | None = self._root
-        for key in path:
+        for number, key in enumerate(path, 1):
             if value is None:
                 return None
             if not isinstance(value.value, dict):
@@ -200,8 +279,47 @@ class Resolver:
                     raise value.error("the ClearML client cannot look for a key in what is no object")
                 return None
             entry = value.value.get(key)
+            if self._client and entry is not None and isinstance(entry.value, Delayed):
+                if entry.value.busy < 0:
+                    _check_forward(entry, last=number == len(path))
+                else:
+                    self._check_look_back(entry, path)
             value = self._upto(entry) if entry is not None else None
         return value
+
+    def _check_found(self, substitution: Substitution, found: Value | None) -> None:
+        if found is not None and self._contains(found):
+            raise substitution.error("the value contains itself")
+        own = substitution.optional and substitution.path[0] == substitution.own
+        if own and (found is None or found.value is None):
+            raise substitution.error("the ClearML client cannot read an optional substitution of its own key")
+
+    def _check_look_back(self, entry: Value, path: Where) -> None:
+        """The client finds an earlier value of a key only where that waits for nothing but the key itself; below the
+        root, only where it is not empty either.
+        """
+        layers = entry.value
+        if not isinstance(layers, Layers) or not layers.busy or layers.busy in layers.results:
+            return
+        below = layers.items[layers.busy - 1]
+        if isinstance(below.value, Concatenation):
+            bottom = len(path) == 1 and layers.busy == 1
+            fine = not bottom and all(part.path == path for part in below.value.substitutions())
+        else:
+            fine = len(path) == 1 or bool(below.value)
+        if not fine:
+            raise entry.error("the ClearML client cannot find an earlier value of this key")
+
+    def _check_hidden(self, layers: list[Value], owner: Value) -> None:
+        """The client computes what a substitution hides, too, as far down as there are substitutions."""
+        layer = layers[owner.value.busy]
+        while owner.value.busy > 0 and isinstance(layer.value, Concatenation) and not _refers_to_itself(layer):
+            owner.value.busy -= 1
+            layer = layers[owner.value.busy]
+            if isinstance(layer.value, Concatenation):
+                if _refers_to_itself(layer):
+                    raise layer.error("the ClearML client cannot hide a value that refers to itself")
+                self._layer(layer, owner)
 
     def _merged(self, at: Value, objects: list[tuple[Value, bool]]) -> Value:
         """A new object of several, oldest first. With each: whether it is borrowed, so that its ``+=`` is its own."""
@@ -217,6 +335,8 @@ class Resolver:
 
     def _over(self, old: Value, new: Value, borrowed: bool) -> Value:
         """``merge.put`` for values that others may share."""
+        if hides(new):
+            return new.over(old)
         if isinstance(old.value, dict) and isinstance(new.value, dict):
             return self._merged(old, [(old, False), (new, borrowed)])
         if isinstance(new.value, Delayed) or (isinstance(new.value, dict) and isinstance(old.value, Delayed)):
@@ -228,6 +348,32 @@ class Resolver:
 def _borrowed(layer: Value) -> bool:
     """Whether a layer's object is the very object of another key."""
     return isinstance(layer.value, Concatenation) and len(layer.value.parts) == 1
+
+
+def _is_nothing(found: Value, layer: Value, count: int) -> bool:
+    """Of the client: whether this is a null that a substitution found, which is nothing."""
+    if found.value is None and count > 1:
+        raise layer.error("the ClearML client cannot read null before or after a substitution")
+    return found.value is None and isinstance(layer.value, Concatenation) and len(layer.value.parts) == 1
+
+
+def _check_forward(entry: Value, *, last: bool) -> None:
+    """What comes later in the text: the client finds no key within its substitution, and never comes back to one of
+    several substitutions, so that an object of the parser stays in its configuration.
+    """
+    top = entry.value.items[-1] if isinstance(entry.value, Layers) else entry
+    if not last:
+        raise entry.error("the ClearML client looks for a key here before it knows the object")
+    if isinstance(top.value, Concatenation) and len(top.value.substitutions()) > 1:
+        raise entry.error("the ClearML client must know a value of several substitutions before others name it")
+
+
+def _refers_to_itself(layer: Value) -> bool:
+    """In the dialect ``pyhocon``: whether a substitution leads to the key of the root that it stands in."""
+    content = layer.value
+    return isinstance(content, Concatenation) and any(
+        part.own in ("", part.path[0]) for part in content.substitutions()
+    )
 
 
 def _optional(value: Value) -> bool:

@@ -32,6 +32,8 @@ class Limits:
     """Objects and lists within each other, and substitutions that wait for each other. Python sets a bound near 150."""
     values: int = 200_000
     """Entries of objects, items of lists, parts of concatenations."""
+    includes: int = 1000
+    """Include statements, those that find nothing too."""
     expansion: int = 2 * 1024 * 1024
     """What substitutions may add: one for each character, eight for each value."""
 
@@ -85,7 +87,11 @@ class Value:
         self.text = text
         """A scalar without quotes as it is written (``1.50``, ``007``); None for everything else."""
         self.overridden = overridden
-        """What would hold without it; objects that merge override nothing, only their entries do."""
+        """What would hold without it; objects that merge override nothing, only their entries do.
+
+        An object that replaced null or another value has that here: ``a = null, a { b = 1 }`` hides every ``a`` of
+        what is merged below. Not in the dialect ``pyhocon``, whose objects merge with whatever object comes before.
+        """
         self._source = source
         self._offset = offset
 

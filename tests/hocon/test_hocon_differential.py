@@ -100,7 +100,7 @@ def has_object_after_another(text: str) -> bool:
     def search(value: Any) -> bool:
         lost = value.overridden
         while lost is not None:
-            if isinstance(lost.value, dict) != isinstance(value.value, dict):
+            if isinstance(lost.value, dict) != isinstance(value.value, dict) or search(lost):
                 return True
             lost = lost.overridden
         inner = value.value.values() if isinstance(value.value, dict) else value.value if isinstance(value.value, list) else ()

@@ -67,7 +67,7 @@ HOSTILE: dict[str, tuple[Callable[[int], str], str]] = {
     "itself": (lambda size: "a = {b = ${a}}", "contains itself"),
     "itself, extended": (lambda size: "a={b=${a}{c=1},d=${a}{e=1}}", "contains itself"),
     "itself, layered": (lambda size: "a={b=${a}{c=1},b=${a}{d=1}}", "nested too deeply"),
-    "itself, optional": (lambda size: "a={b=${?a}{c=1},b=${?a}{d=1},e=${?a.b}{f=1}}", "nested too deeply"),
+    "itself, optional": (lambda size: "a={b=${?a}{c=1},b=${?a}{d=1},e=${?a.b}{f=1}}", "value"),
     "a = ${a}": (times("a=${a}\n"), "wait for each other"),
     "a = ${?a}": (times("a=${?a}\n"), "wait for each other"),
     "a = ${?a}x": (times("a=${?a}x\n"), "more than 200000 values"),
@@ -88,7 +88,7 @@ HOSTILE: dict[str, tuple[Callable[[int], str], str]] = {
     "an open triple string": (around('a="""', '""x', ""), "does not end"),
     "digits": (around("a=", "1", ""), "value"),
     "hyphens": (around("a=", "-", ""), "value"),
-    "exponents": (around("a=", "1e+", ""), "expected a comma"),
+    "exponents": (around("a=", "1e+", ""), "cannot stand in a value without quotes"),
     "numbers beside each other": (around("a=", "1e+5 ", ""), "value"),
     "commas": (times(","), "a comma without a field"),
     "newlines": (times("\n"), "value"),
@@ -169,6 +169,13 @@ def walk(value: Value, lines: list[str]) -> None:
 
 SECRET = "hunter2"
 LEAKS = [
+    "p = ${hunter2}",
+    "p = x${hunter2}y",
+    'p = ${"hunter2"}',
+    "p = ${x.hunter2}",
+    "p { q = ${p} hunter2 }",
+    "hunter2 = ${hunter2}",
+    "p = [${hunter2} 1]",
     'p = "hunter2',
     "p = hunter2 = x",
     "p = hunter2@x",

@@ -198,3 +198,21 @@ def test_a_long_chain_of_files_ends(load: Load, tmp_path: Path) -> None:
     with pytest.raises(HoconError, match="too many files"):
         load('include "f0.conf"')
     assert len(plain(load('include "f25.conf"'))) == 15
+
+
+@pytest.mark.parametrize("text", ['include "none.conf"\n', 'a { include "empty.conf" }\n'])
+def test_files_that_give_nothing_count(text: str, load: Load, tmp_path: Path, asked: list[Path]) -> None:
+    write(tmp_path, empty_conf="")
+    assert plain(load(text * 1000)) in ({}, {"a": {}})
+    with pytest.raises(HoconError, match="more than 1000 include statements") as caught:
+        load(text * 10_000)
+    assert caught.value.position.line == 1001 and len(asked) == 2000
+    with pytest.raises(HoconError, match="more than 2 include"):
+        load(text * 3, Limits(includes=2))
+
+
+def test_include_statements_of_included_files_count(load: Load, tmp_path: Path) -> None:
+    write(tmp_path, x_conf='include "y.conf"\ninclude "y.conf"', y_conf="")
+    assert load('include "x.conf"', Limits(includes=3))
+    with pytest.raises(HoconError, match="more than 2 include"):
+        load('include "x.conf"', Limits(includes=2))
