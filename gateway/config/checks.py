@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from gateway.directory.escape import DnError, parse_dn
 from gateway.directory.filters import FilterError, compile_filter
 from gateway.directory.templates import DnTemplate
-from gateway.directory.tls import TlsSettingsError, tls_context
+from gateway.directory.tls import TlsSettingsError, check_authorities, check_identity, tls_context
 
 from .schema import Configuration, Server
 from .schema.section import Finding, Severity
@@ -35,7 +36,17 @@ def _of_server(server: Server) -> Iterator[Finding]:
             yield from _refused(parse_dn, base, key, place)
     if server.mode == "single" and PLACEHOLDER.search(server.bind_dn):
         yield from _refused(DnTemplate, server.bind_dn, "bind_dn")
+    bases = server.search_base_dns
+    if len(bases) > 1 and all(len(base) == 1 for base in _parsed(bases)):
+        message = "has one component in each item: where one DN was meant, write it in quotes"
+        yield Finding(("search_base_dns",), message, "warning")
     yield from _tls_findings(server)
+
+
+def _parsed(texts: Sequence[str]) -> Iterator[Sequence[object]]:
+    for text in texts:
+        with suppress(DnError):
+            yield parse_dn(text)
 
 
 def _filter_findings(key: str, text: str) -> Iterator[Finding]:
@@ -66,12 +77,12 @@ def certificate_errors(
 ) -> Iterator[tuple[str, str]]:
     """Key and reason for certificate files that cannot be used: ``root_ca_cert``, or ``client_cert`` with its key."""
     try:
-        tls_context(ca_files=authorities)
+        check_authorities(authorities)
     except TlsSettingsError as error:
         yield "root_ca_cert", str(error)
     if certificates and keys:
         try:
-            tls_context(client_cert=certificates[0], client_key=keys[0])
+            check_identity(certificates[0], keys[0])
         except TlsSettingsError as error:
             yield "client_cert", str(error)
 

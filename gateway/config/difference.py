@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from gateway.identity import fold_name
@@ -17,6 +18,11 @@ from .show import plain
 
 RESTART_KEYS: Final = ("listen", "state_dir", "uvloop", "store", "tokens.master_key")
 """Keys that are applied when the daemon starts, and only then (configuration.md 1.2)."""
+
+
+def pending_keys(written: Configuration, begun_with: Configuration) -> tuple[str, ...]:
+    """Keys that need a restart, and are written otherwise than they were when the process started."""
+    return tuple(key for key in RESTART_KEYS if attrgetter(key)(written) != attrgetter(key)(begun_with))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +94,29 @@ def _names(names: Iterator[str]) -> str:
 
 
 def _unnamed(item: Table, old: Any, new: Any, path: str) -> Iterator[Change]:
-    before, after = ([_text(item, value) for value in values] for values in (old, new))
+    before, after = ([_whole(item, value) for value in values] for values in (old, new))
+    shown = {whole: _text(item, value) for whole, value in zip((*before, *after), (*old, *new), strict=True)}
     gone, come = Counter(before) - Counter(after), Counter(after) - Counter(before)
-    for text in gone.elements():
-        yield Change(path, text, None)
-    for text in come.elements():
-        yield Change(path, None, text)
-    if not gone and not come:
+    for whole in gone.elements():
+        yield Change(path, shown[whole], None)
+    for whole in come.elements():
+        yield Change(path, None, shown[whole])
+    if list(_without(before, gone)) != list(_without(after, come)):
         yield Change(path, "the old order", "another order")
+
+
+def _whole(item: Table, value: Section) -> str:
+    """All of an item, what is as by default included."""
+    return repr([getattr(value, key) for key in item.keys])
+
+
+def _without(items: list[str], taken: Counter[str]) -> Iterator[str]:
+    left = Counter(taken)
+    for item in items:
+        if left[item]:
+            left[item] -= 1
+        else:
+            yield item
 
 
 def _text(node: Node, value: Any) -> str:

@@ -39,6 +39,9 @@ _CONTROL: Final = re.compile(r"[\0-\x1f\x7f]")
 def read_environment(environment: Mapping[str, str], shaper: Shaper) -> list[Layer]:
     """One layer of each prefix; systemd credentials belong to the last. Unknown names are only warned of."""
     layers = []
+    for name in environment:
+        if not name.startswith(PREFIXES) and name.upper().startswith(PREFIXES):
+            shaper.problems.warn(Origin("variable", name), "", f"is not read: {PREFIXES[-1]} must be in capitals")
     for prefix in PREFIXES:
         reader = _Reader(replace(shaper, unknown="warning"))
         for name in sorted(environment, key=lambda name: name.encode("utf-8", "surrogatepass")):
@@ -59,11 +62,15 @@ class _Reader:
         self._shaper = shaper
         self._problems = shaper.problems
         self._secrets: dict[Path, tuple[bool, str]] = {}
+        self._spelled: dict[Path, tuple[str, str]] = {}
 
     def variable(self, name: str, prefix: str, text: str) -> None:
         """Take one variable."""
         path = tuple(name.removeprefix(prefix).replace("__", ".").lower().split("."))
         origin = Origin("variable", name)
+        first, before = self._spelled.setdefault(path, (name, text))
+        if before != text:
+            self._problems.warn(origin, path, f"also set by {first} to another value; this one counts")
         found = _walk(path)
         if found is None:
             self._shaper.report_unknown(origin, *_first_unknown(path))

@@ -33,6 +33,7 @@ _EFFECTS: Final = ("org_role", "grafana_admin", "policies", "clearml_role", "adm
 _ROLES: Final = ("Viewer", "Editor", "Admin", "None")
 _TLS_VERSIONS: Final = ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3")
 _FILES: Final = ("root_ca_cert", "client_cert", "client_key")
+_DEFAULT: Final = Origin("default", "default of files read by Grafana's rules")
 NO_HOST: Final = "no-host.invalid"
 """Host of a block without one: Grafana loads such a block and then cannot connect. RFC 6761 6.4: never resolves."""
 
@@ -313,5 +314,5 @@ def _tables(value: Any) -> Iterator[tuple[int, Given]]:
 
 def _defaults() -> LayerTree:
     names = ("username", "name", "surname", "email", "member_of")
-    attributes = LayerTree(DEFAULT, {name: Given("", DEFAULT) for name in names})
-    return LayerTree(DEFAULT, {"attributes": attributes, "require_mapping": Given(True, DEFAULT)})
+    attributes = LayerTree(DEFAULT, {name: Given("", _DEFAULT) for name in names})
+    return LayerTree(DEFAULT, {"attributes": attributes, "require_mapping": Given(True, _DEFAULT)})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from gateway.identity import fold_name
 
 from .reading import Content
 from .schema import Configuration
@@ -13,7 +16,7 @@ def cut_short(running: Mapping[Path, Content], new: Mapping[Path, Content]) -> P
     """A file that was emptied, that holds only the beginning of what it held, or that is missing though the load went
     well without it, as with an optional include; None where there is none.
 
-    A line end more or less at the end of a secret is none of its text.
+    White space behind a beginning does not make it another text. The line end of a secret is none of it.
     """
     for path, content in new.items():
         before = running.get(path)
@@ -25,15 +28,10 @@ def cut_short(running: Mapping[Path, Content], new: Mapping[Path, Content]) -> P
 def _is_cut(before: bytes, content: Content) -> bool:
     if content.data is None:
         return content.role == "configuration"
-    if not content.data.strip():
+    after = content.data.rstrip()
+    if not after or _is_beginning(after, before.rstrip()):
         return True
-    match content.role:
-        case "configuration":
-            return _is_beginning(content.data, before)
-        case "secret":
-            return _is_beginning(content.data.rstrip(b"\r\n"), before.rstrip(b"\r\n"))
-        case _:
-            return False
+    return content.role != "secret" and _is_beginning(content.data, before)
 
 
 def _is_beginning(data: bytes, of: bytes) -> bool:
@@ -41,16 +39,20 @@ def _is_beginning(data: bytes, of: bytes) -> bool:
 
 
 def shrinks(old: Configuration, new: Configuration) -> str:
-    """What loses more than half, in words; empty where nothing does."""
-    after = dict(_counts(new))
-    for what, before in _counts(old):
-        if after.get(what, 0) * 2 < before:
-            return f"more than half of {what} would be gone: {before} become {after.get(what, 0)}"
+    """Of what more than half is gone, in words; empty where that is so of nothing. Additions do not count."""
+    after = dict(_named(new))
+    for what, names in _named(old):
+        gone = (names - after[what]).total()
+        if gone * 2 > names.total():
+            return f"more than half of {what} would be gone: {gone} of {names.total()}"
     return ""
 
 
-def _counts(configuration: Configuration) -> Iterator[tuple[str, int]]:
-    yield "servers", len(configuration.servers)
-    yield "users", len(configuration.users)
-    mappings = len(configuration.group_mappings) + sum(len(server.group_mappings) for server in configuration.servers)
+def _named(configuration: Configuration) -> Iterator[tuple[str, Counter[str]]]:
+    """What a loss is counted of, by what it is known by."""
+    yield "servers", Counter(fold_name(server.name) for server in configuration.servers)
+    yield "users", Counter(fold_name(user.username) for user in configuration.users)
+    mappings = Counter(mapping.group_dn.lower() for mapping in configuration.group_mappings)
+    for server in configuration.servers:
+        mappings.update(mapping.group_dn.lower() for mapping in server.group_mappings)
     yield "group_mappings", mappings

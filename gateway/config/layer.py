@@ -9,6 +9,7 @@ paths are made absolute and secrets are read from the files that ``k_file`` name
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -32,6 +33,7 @@ NEAR: Final = 0.7
 """How close (of 1) a key of the same table must be to be suggested."""
 NEAR_ELSEWHERE: Final = 0.9
 """The same for a key of another table."""
+_WITH_VALUE: Final = re.compile(r"(?<=.)[:=\s].*", re.DOTALL)
 SUGGESTIONS: Final = 200
 """Problems after which no more suggestions are made: each costs a comparison with every key."""
 
@@ -40,11 +42,13 @@ SUGGESTIONS: Final = 200
 class LayerTree(dict[str, Any]):
     """A table, or a list of tables by key or index, with where it is written."""
 
-    __slots__ = ("origin",)
+    __slots__ = ("afresh", "origin")
 
     def __init__(self, origin: Origin = DEFAULT, items: Mapping[str, Any] | None = None) -> None:
         super().__init__(items or {})
         self.origin = origin
+        self.afresh = False
+        """Whether its file removed what was there before it gave this, so that earlier layers count for nothing."""
 
 
 @dataclass(slots=True)
@@ -87,7 +91,12 @@ class Shaper:
     def report_unknown(self, origin: Origin, node: Node, path: Path) -> None:
         """Note an unknown key, with what may have been meant."""
         siblings = node.keys if isinstance(node, Table) else ()
-        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(path[-1], siblings, self.known)
+        # YAML makes one key of {password:x}, HOCON of "password x =": what follows the sign may be a secret.
+        key = path[-1] if origin.kind != "file" else _WITH_VALUE.sub("", path[-1])
+        if key != path[-1]:
+            self.problems.add(origin, (*path[:-1], f"{key}..."), "unknown key, with a value in it?", self.unknown)
+            return
+        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(key, siblings, self.known)
         self.problems.add(origin, path, f"unknown key{hint}", self.unknown)
 
     def secret_file(self, given: Given, path: Path) -> Given | None:
@@ -112,6 +121,7 @@ class Shaper:
             self.report(raw.origin, path, "expected a table of keys and values")
             return None
         table = LayerTree(raw.origin)
+        table.afresh = _removed_before(raw)
         for key, value in raw.value.items():
             self._entry(node, table, key, value, path)
         return table
@@ -144,6 +154,10 @@ class Shaper:
 
     def _addressed(self, node: Tables, raw: Given, path: Path) -> LayerTree:
         items = LayerTree(raw.origin)
+        items.afresh = _removed_before(raw)
+        if raw.value and not any(isinstance(item.value, dict) or item.value is None for item in raw.value.values()):
+            self.report(raw.origin, path, f"expected a list of tables, or tables by {node.key or 'index'}")
+            return items
         for name, (key, value) in zip(distinct(raw.value), raw.value.items(), strict=True):
             if not node.key and not is_index(key):
                 self.report(value.origin, (*path, key), "expected the index of an item")
@@ -177,14 +191,19 @@ class Shaper:
         value, base = raw.value, self._directory(raw.origin) if form in _ANCHORED else self.base
         if isinstance(value, dict):
             if form.is_list and value and all(is_index(key) for key in value):
-                items = {key: Given(_anchored(form, item.value, base), item.origin) for key, item in value.items()}
+                items = {key: Given(self._item(form, item), item.origin) for key, item in value.items()}
                 return LayerTree(raw.origin, items)
             self.report(raw.origin, path, f"expected a {form.value}")
             return None
         if isinstance(value, list):
-            plain = [_anchored(form, plain_value(item), base) for item in value]
+            plain = [self._item(form, item) for item in value]
             return Given(plain, raw.origin, raw.overridden, tuple(item.origin for item in value))
         return Given(_anchored(form, value, base), raw.origin, raw.overridden)
+
+    def _item(self, form: Form, item: Given) -> Any:
+        """An item of a list. With += it may come from another file than the list."""
+        base = self._directory(item.origin) if form in _ANCHORED else self.base
+        return _anchored(form, plain_value(item), base)
 
 
 _ANCHORED: Final = {Form.PATH: "", Form.PATHS: "", Form.ADDRESSES: "unix:", Form.AUDIT: "file:"}
@@ -197,6 +216,14 @@ def _anchored(form: Form, value: Any, base: FilePath) -> Any:
     if mark is None or not isinstance(value, str) or value == mark or not value.startswith(mark):
         return value
     return mark + str(anchored(base, value.removeprefix(mark)))
+
+
+def _removed_before(raw: Given) -> bool:
+    """Whether a null stood there earlier in the same file."""
+    below = raw.overridden
+    while below is not None and below.value is not None:
+        below = below.overridden
+    return below is not None
 
 
 def _item_names(key: str, items: list[Given], path: Path) -> list[str]:
@@ -216,11 +243,15 @@ def _item_names(key: str, items: list[Given], path: Path) -> list[str]:
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """The names; one that was there before gets its number behind it, so that both items are looked at."""
+    """The names; one that was there before gets a number behind it, so that both items are looked at."""
+    given = list(names)
+    taken = {fold_name(name) for name in given}
     seen: dict[str, int] = {}
     shown: list[str] = []
-    for name in names:
+    for name in given:
         number = seen[fold_name(name)] = seen.get(fold_name(name), 0) + 1
+        while number > 1 and fold_name(f"{name} ({number})") in taken:
+            number = seen[fold_name(name)] = number + 1
         shown.append(name if number == 1 else f"{name} ({number})")
     return shown
 

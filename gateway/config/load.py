@@ -10,6 +10,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from .checks import server_findings
+from .difference import pending_keys
 from .environment import read_environment
 from .grafana import drop_unused_files
 from .layer import Layer, LayerTree, Shaper
@@ -44,8 +46,13 @@ class Snapshot:
     """One loaded, validated, frozen configuration."""
 
     configuration: Configuration
+    """What is in force with it: where the process has begun with other values of keys that need a restart, those."""
+    written: Configuration
+    """What the layers say."""
     generation: int
     warnings: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    """What is nothing wrong and may yet surprise: an include without file, a file read by Grafana's rules."""
     files: tuple[Path, ...]
     """The files it was read from, absolute, in order."""
     origins: Mapping[str, tuple[Origin, ...]]
@@ -66,8 +73,12 @@ def load(
     generation: int = 1,
     working_directory: Path | None = None,
     stored: Sequence[Stored] = (),
+    begun_with: Configuration | None = None,
 ) -> Snapshot:
     """Load files (later ones win), above them what an API wrote, and above all variables and systemd credentials.
+
+    ``begun_with`` is what the process started with: its values of keys that need a restart stay in force, and the rest
+    is checked together with them. What is safe on the listener that is written may not be so on the one that is open.
 
     :raises ConfigurationError: with every problem of every layer at once.
     """
@@ -75,7 +86,8 @@ def load(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _load(files, environment, generation, (working_directory or Path.cwd()).absolute(), stored)
+        directory = (working_directory or Path.cwd()).absolute()
+        return _load(files, environment, generation, directory, stored, begun_with)
     finally:
         if collecting:
             gc.enable()
@@ -87,6 +99,7 @@ def _load(
     generation: int,
     directory: Path,
     stored: Sequence[Stored],
+    begun_with: Configuration | None,
 ) -> Snapshot:
     names = tuple(anchored(directory, file) for file in files)
     problems, reading = Problems(), Reading()
@@ -108,8 +121,36 @@ def _load(
     _warn_of_hidden(origins, problems)
     configuration = _validate(tree, problems, translation.wording, complete=complete)
     if problems.errors or configuration is None:
-        raise ConfigurationError(problems.all, reading.contents)
-    return Snapshot(configuration, generation, problems.all, names, MappingProxyType(origins), reading.contents)
+        raise ConfigurationError(problems.all, reading.contents, configuration, whole=complete)
+    in_force = configuration if begun_with is None else _in_force(tree, configuration, begun_with, problems)
+    if problems.errors:
+        raise ConfigurationError(problems.all, reading.contents, configuration)
+    kept_origins = MappingProxyType(origins)
+    notes = tuple(problems.notes)
+    return Snapshot(in_force, configuration, generation, problems.all, notes, names, kept_origins, reading.contents)
+
+
+def _in_force(
+    tree: LayerTree, configuration: Configuration, begun_with: Configuration, problems: Problems
+) -> Configuration:
+    """The configuration with the values that the process cannot change, and what is wrong with that."""
+    pending = pending_keys(configuration, begun_with)
+    if not pending:
+        return configuration
+    plain = _plain(NATIVE, tree)
+    for key in pending:
+        *tables, name = key.split(".")
+        table = plain
+        for outer in tables:
+            table = table.setdefault(outer, {})
+        table[name] = attrgetter(key)(begun_with)
+    in_force = Configuration.model_validate(plain)
+    for finding in in_force.all_findings():
+        if finding.severity == "error":
+            path, origin = locate(NATIVE, tree, finding.place)
+            message = f"{finding.message} (that is in force until a restart: {', '.join(pending)})"
+            problems.add(origin, path, message)
+    return in_force
 
 
 def _warn_of_hidden(origins: Mapping[str, tuple[Origin, ...]], problems: Problems) -> None:
@@ -187,9 +228,13 @@ def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete
                     if "item" in context:
                         _, origin = locate(NATIVE, tree, (*detail["loc"], context["item"]))
                     problems.add(origin, path, message + wording.hint(path, origin))
+                if problems.full:
+                    return None
                 _take_out(NATIVE, tree, detail["loc"][:-1] if missing else detail["loc"])
         else:
             for finding in (*configuration.all_findings(), *server_findings(configuration)):
+                if problems.full:
+                    break
                 _report(finding, tree, problems, wording, complete=complete)
             return configuration
     return None

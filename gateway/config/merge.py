@@ -13,7 +13,7 @@ from typing import Any
 from gateway.identity import fold_name
 
 from .layer import LayerTree, is_index, unused_names
-from .origin import DEFAULT, Given, Origin, Path, Problems
+from .origin import DEFAULT, Given, Path, Problems
 from .schema.shape import Leaf, Node, Table, Tables
 
 
@@ -41,11 +41,11 @@ class Merger:
         elif isinstance(node, Leaf):
             self._patch_leaf(base, key, value, path)
         elif isinstance(node, Table):
-            self.overlay(node, _table_in(base, key, value.origin), value, path)
+            self.overlay(node, _table_for(value, base, key), value, path)
         elif isinstance(value, list):
             base[key] = [self._fresh(node.item, item, (*path, str(index))) for index, item in enumerate(value)]
         elif node.key:
-            self._patch_keyed(node, _table_in(base, key, value.origin), value, path)
+            self._patch_keyed(node, _table_for(value, base, key), value, path)
         else:
             if not isinstance(before, list):
                 before = base[key] = []
@@ -64,9 +64,9 @@ class Merger:
             if isinstance(item, Given):
                 base[key] = laid_over(item, base.get(key))
                 continue
-            if not isinstance(base.get(key), LayerTree):
+            if item.afresh or not isinstance(base.get(key), LayerTree):
                 base.pop(key, None)  # a new item stands behind all others, also where one of its name was removed
-            table = _table_in(base, key, item.origin)
+            table = _table_for(item, base, key)
             self.overlay(node.item, table, item, (*path, key))
             if node.key not in live(table):
                 table[node.key] = Given(key, item.origin)
@@ -117,10 +117,11 @@ class Merger:
         base[key] = Given(items, origin, before if isinstance(before, Given) else None, tuple(origins))
 
 
-def _table_in(base: LayerTree, key: str, origin: Origin) -> LayerTree:
-    """The table under a key, made where there is none."""
-    if not isinstance(table := base.get(key), LayerTree):
-        table = base[key] = LayerTree(origin)
+def _table_for(over: LayerTree, base: LayerTree, key: str) -> LayerTree:
+    """The table of ``base`` on which ``over`` is laid, made where there is none."""
+    table = base.get(key)
+    if over.afresh or not isinstance(table, LayerTree):
+        table = base[key] = LayerTree(over.origin)
     return table
 
 
@@ -157,9 +158,10 @@ def fill(node: Table, base: LayerTree, defaults: LayerTree) -> None:
                 base[key] = LayerTree()
             fill(child, base[key], value)
         elif isinstance(child, Tables):
+            below = live(given[key]) if isinstance(given.get(key), LayerTree) else {}
             for name, item in value.items():
-                if name in given.get(key, {}):
-                    fill(child.item, base[key][name], item)
+                if name in below:
+                    fill(child.item, below[name], item)
 
 
 def match_key(written: str, base: Mapping[str, Any], value: Any) -> str | None:
@@ -187,7 +189,7 @@ def _name_in(item: Any, key: str) -> str | None:
 def _drop_other_address(base: LayerTree, over: LayerTree) -> None:
     """``host`` and ``urls`` say the same in two ways: a later layer that uses one drops the other."""
     for used, others in (("host", ("urls",)), ("urls", ("host", "port", "use_ssl"))):
-        if used in over and not any(key in over for key in ("host", "urls") if key != used):
+        if used in live(over) and not any(key in over for key in ("host", "urls") if key != used):
             for key in others:
                 if isinstance(given := base.get(key), Given):
                     base[key] = Given(None, over[used].origin, given)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from gateway.identity import fold_name
 
 from .reading import Content
 from .schema.section import Severity
+
+if TYPE_CHECKING:
+    from .schema import Configuration
 
 Kind = Literal["default", "file", "stored", "variable", "credential"]
 Path = tuple[str, ...]
@@ -110,7 +113,8 @@ class Problem:
         return self.origin.column
 
     def __str__(self) -> str:
-        text = f"{self.origin}: {self.path}: {self.message}" if self.path else f"{self.origin}: {self.message}"
+        place = "configuration" if self.origin.kind == "default" else str(self.origin)
+        text = f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
         return "".join(_printable(letter) for letter in text)
 
 
@@ -123,11 +127,22 @@ def _printable(letter: str) -> str:
 class ConfigurationError(Exception):
     """The configuration cannot be used. Its text has every error on a line; ``problems`` holds warnings too."""
 
-    def __init__(self, problems: tuple[Problem, ...], contents: Mapping[FilePath, Content]) -> None:
+    def __init__(
+        self,
+        problems: tuple[Problem, ...],
+        contents: Mapping[FilePath, Content],
+        partial: Configuration | None = None,
+        *,
+        whole: bool = True,
+    ) -> None:
         super().__init__("\n".join(str(problem) for problem in problems if problem.severity == "error"))
         self.problems = problems
         self.contents = contents
         """What the files held that were read until then."""
+        self.partial = partial
+        """What is left without the wrong values, for whoever must find the state directory; None where nothing is."""
+        self.whole = whole
+        """Whether every file could be read, so that what ``partial`` holds by default was not given."""
 
 
 class Problems:
@@ -137,6 +152,8 @@ class Problems:
         self._found: dict[tuple[str, str, str], Problem] = {}
         self._refused: set[str] = set()
         self._more = 0
+        self.notes: list[Problem] = []
+        """Worth knowing, and nothing wrong."""
 
     def add(self, origin: Origin, path: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem at a path of the tree."""
@@ -153,6 +170,15 @@ class Problems:
     def warn(self, origin: Origin, path: Path | str, message: str) -> None:
         """Note a warning."""
         self.add(origin, path, message, "warning")
+
+    def note(self, origin: Origin, message: str) -> None:
+        """Note what is nothing wrong."""
+        self.notes.append(Problem(origin, "", message, "warning"))
+
+    @property
+    def full(self) -> bool:
+        """Whether no more are kept."""
+        return len(self._found) >= MOST_PROBLEMS
 
     def __len__(self) -> int:
         return len(self._found)

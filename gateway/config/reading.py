@@ -36,10 +36,11 @@ TOO_DEEP: Final = "nested too deeply"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file held. ``data`` is None where it could not be read."""
+    """What a file held. ``data`` is None where it could not be read, or is larger than ``limit`` bytes."""
 
     role: Role
     data: bytes | None
+    limit: int
 
     def __repr__(self) -> str:
         return f"Content({self.role!r}, ...)"
@@ -59,22 +60,25 @@ class Reading:
     def certificate(self, path: Path) -> None:
         """Remember what a certificate or key held, which the TLS library reads by itself."""
         try:
-            self._contents[path] = Content("other", read_bytes(path, CERTIFICATE_SIZE))
+            data = read_bytes(path, CERTIFICATE_SIZE)
         except SourceError:
-            self._contents[path] = Content("other", None)
+            data = None
+        self._contents[path] = Content("other", data, CERTIFICATE_SIZE)
 
     def text(self, path: Path, limit: int, role: Role) -> str:
         """Text of a regular file of at most ``limit`` bytes, in UTF-8, without byte order mark.
 
         :raises SourceError: for anything else.
         """
-        self._contents[path] = Content(role, None)
+        self._contents[path] = Content(role, None, limit)
         data = read_bytes(path, limit)
-        self._contents[path] = Content(role, data)
+        self._contents[path] = Content(role, data, limit)
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise SourceError(f"not UTF-8 text (byte {error.start})") from None
+            before = data[: error.start]
+            line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+            raise SourceError(f"not UTF-8 text (byte {error.start})", line, column) from None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

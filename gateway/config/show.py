@@ -23,6 +23,8 @@ from .schema.shape import Leaf, Node, Table, shape_of
 from .schema.units import duration_text, size_text
 
 FORMATS: Final = ("hocon", "toml", "yaml", "json")
+_UNPRINTED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What YAML (5.1) or TOML want escaped, beyond JSON."""
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -48,8 +50,7 @@ ShownTree = Shown | dict[str, "ShownTree"] | list["ShownTree"]
 
 def shown_tree(configuration: Configuration, origins: Mapping[str, tuple[Origin, ...]]) -> dict[str, ShownTree]:
     """The whole configuration. ``origins`` is that of the snapshot."""
-    folded = {fold_name(path): found for path, found in origins.items()}
-    tree = _shown(shape_of(Configuration), configuration, (), folded)
+    tree = _shown(shape_of(Configuration), configuration, (), (), origins)
     return tree if isinstance(tree, dict) else {}
 
 
@@ -62,14 +63,22 @@ def rows(tree: ShownTree) -> Iterator[Shown]:
         yield from rows(item)
 
 
-def _shown(node: Node, value: Any, path: Path, origins: Mapping[str, tuple[Origin, ...]]) -> ShownTree:
+def _shown(
+    node: Node, value: Any, path: Path, known: Path, origins: Mapping[str, tuple[Origin, ...]]
+) -> ShownTree:
+    """``known`` is the path as the origins have it, with the names of items folded."""
     if isinstance(node, Leaf):
-        found = origins.get(fold_name(".".join(path)), (DEFAULT,))
-        return Shown(path, plain(node.form, value), found)
+        return Shown(path, plain(node.form, value), origins.get(".".join(known), (DEFAULT,)))
     if isinstance(node, Table):
-        return {key: _shown(child, item, (*path, key), origins) for key, child, item in _entries(node, value)}
-    names = (getattr(item, node.key) if node.key else str(index) for index, item in enumerate(value))
-    return [_shown(node.item, item, (*path, name), origins) for name, item in zip(names, value, strict=True)]
+        return {
+            key: _shown(child, item, (*path, key), (*known, key), origins)
+            for key, child, item in _entries(node, value)
+        }
+    shown: list[ShownTree] = []
+    for index, item in enumerate(value):
+        name = getattr(item, node.key) if node.key else str(index)
+        shown.append(_shown(node.item, item, (*path, name), (*known, fold_name(name)), origins))
+    return shown
 
 
 def _entries(node: Table, value: Section | Mapping[str, Any]) -> Iterator[tuple[str, Node, Any]]:
@@ -121,7 +130,7 @@ def _values(tree: ShownTree) -> Any:
 
 def _scalar(value: Any) -> str:
     """A value on one line, valid in all formats: each has JSON's strings, without escaped surrogates."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _UNPRINTED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def _key(key: str) -> str:

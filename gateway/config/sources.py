@@ -6,7 +6,7 @@ No error quotes the file: what stands next to a syntax error may be a password.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from gateway.hocon import parse as parse_hocon
 from .grafana import GrafanaReader, read_grafana
 from .json_source import parse_json
 from .layer import Layer, Shaper
-from .origin import Given, Origin
+from .origin import Given, Origin, Problems
 from .reading import TOO_DEEP, Reading, SourceError
 from .spellings import ROOT
 from .toml_source import parse_toml
@@ -25,7 +25,7 @@ from .yaml_source import parse_yaml
 
 SIZE: Final = 8 * 1024 * 1024
 """Largest file in bytes, with all that it includes: 20,000 group mappings with long DNs must fit."""
-_LIMITS: Final = Limits(size=SIZE, values=1_000_000)
+_LIMITS: Final = Limits(size=SIZE, values=1_000_000, expansion=32 * 1024 * 1024)
 
 
 def read_file(file: Path, environment: Mapping[str, str], shaper: Shaper) -> Layer | None:
@@ -37,8 +37,10 @@ def read_file(file: Path, environment: Mapping[str, str], shaper: Shaper) -> Lay
         text = shaper.reading.text(file, SIZE, "configuration")
         raw = read_grafana(text, environment, origin, shaper.problems, shaper.reading) if suffix == ".toml" else None
         if raw is None:
-            raw = parse(text, suffix, origin, shaper.reading)
+            raw = parse(text, suffix, origin, shaper.reading, shaper.problems)
         else:
+            rules = "it holds only servers: unknown keys are passed over, ${} is expanded, a mapping is required"
+            shaper.problems.note(origin, f"read by the rules of Grafana's ldap.toml, because {rules}")
             reader = GrafanaReader(origin, shaper.problems)
             raw = reader.adapt(raw)
             layer.fallbacks, layer.grafana = reader.fallbacks, reader.names
@@ -63,13 +65,13 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
-def parse(text: str, suffix: str, origin: Origin, reading: Reading) -> Given:
+def parse(text: str, suffix: str, origin: Origin, reading: Reading, problems: Problems) -> Given:
     """The tree that a text of the kind ``suffix`` holds.
 
     :raises SourceError: for text that is not of that kind, too deep, or no table at its top.
     """
     try:
-        tree = _PARSERS[suffix](text, origin) if suffix in _PARSERS else _hocon(text, origin, reading)
+        tree = _PARSERS[suffix](text, origin) if suffix in _PARSERS else _hocon(text, origin, reading, problems)
     except RecursionError:
         raise SourceError(TOO_DEEP) from None
     if not isinstance(tree.value, dict):
@@ -77,7 +79,7 @@ def parse(text: str, suffix: str, origin: Origin, reading: Reading) -> Given:
     return tree
 
 
-def _hocon(text: str, origin: Origin, reading: Reading) -> Given:
+def _hocon(text: str, origin: Origin, reading: Reading, problems: Problems) -> Given:
     """HOCON with includes of files below the directory of the file; variables are not seen (DESIGN 4.4)."""
 
     def included(path: Path) -> str:
@@ -85,15 +87,30 @@ def _hocon(text: str, origin: Origin, reading: Reading) -> Given:
             return reading.text(path, SIZE, "configuration")
         except SourceError:
             if not os.path.lexists(path):
+                problems.note(origin, f"includes {path}, which does not exist and is passed over")
                 raise FileNotFoundError(path) from None
             raise
 
     include = FileIncludes(Path(origin.place).parent, included)
     try:
-        return _given(parse_hocon(text, name=origin.place, limits=_LIMITS, include=include))
+        value = parse_hocon(text, name=origin.place, limits=_LIMITS, include=include)
     except HoconError as error:
         at = error.position
         raise SourceError(f"not valid HOCON: {error.message}", at.line, at.column, at.name) from None
+    tree = _given(value)
+    for quoted in _in_single_quotes(value) if "'" in text else ():
+        message = "single quotes are part of the text in HOCON: write it in double quotes"
+        problems.warn(Origin("file", *quoted.position), "", message)
+    return tree
+
+
+def _in_single_quotes(value: Value) -> Iterator[Value]:
+    held = value.value
+    if isinstance(held, dict | list):
+        for item in held.values() if isinstance(held, dict) else held:
+            yield from _in_single_quotes(item)
+    elif isinstance(held, str) and value.text is not None and len(held) > 1 and held[0] == held[-1] == "'":
+        yield value
 
 
 def _given(value: Value) -> Given:
@@ -106,7 +123,8 @@ def _given(value: Value) -> Given:
     given = Given(held, Origin("file", name, line, column))
     link, below = given, value.overridden
     while below is not None:
-        link.overridden = Given(None, Origin("file", *below.position))
+        # Of what is overridden only the place matters, and whether it was a null, which removes.
+        link.overridden = Given(None if below.value is None else "", Origin("file", *below.position))
         link, below = link.overridden, below.overridden
     return given
 

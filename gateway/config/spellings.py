@@ -221,6 +221,9 @@ class _Translator:
         for row in SPELLINGS:
             for names, given in _matches(spelled, row.spelled):
                 self._row(layer, row, names, given)
+        removed = _find(spelled, LDAP)
+        if isinstance(removed, Given):
+            self._place(layer.tree, SERVER, LDAP, Given(None, removed.origin))
         for path, key, given in layer.foreign:
             self.wording.note(path, key, given.origin)
             self._place(layer.tree, key, path, given)
@@ -228,8 +231,12 @@ class _Translator:
         self._provider(spelled)
         self._fixed_users(layer, spelled)
 
-    def _row(self, layer: Layer, row: Spelling, names: Path, given: Given) -> None:
+    def _row(self, layer: Layer, row: Spelling, names: Path, given: Given | LayerTree) -> None:
         spelled = filled(row.spelled, names)
+        if isinstance(given, LayerTree):
+            for index, item in given.items():
+                self._place(layer.tree, (*filled(row.key, names), index), (*spelled, index), item)
+            return
         if not row.key:
             self._problems.warn(given.origin, spelled, "has no effect here")
             return
@@ -364,10 +371,10 @@ def _shape_at(path: Path) -> Table:
     return node
 
 
-def _matches(tree: Any, pattern: Path, names: Path = ()) -> Iterator[tuple[Path, Given]]:
-    """Every value whose path fits; ``names`` are what stands for the ``*`` of the pattern."""
+def _matches(tree: Any, pattern: Path, names: Path = ()) -> Iterator[tuple[Path, Given | LayerTree]]:
+    """Every value whose path fits, or its items by index; ``names`` are what stands for the ``*`` of the pattern."""
     if not pattern:
-        if isinstance(tree, Given):
+        if isinstance(tree, Given | LayerTree):
             yield names, tree
         return
     if not isinstance(tree, dict):

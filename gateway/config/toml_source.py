@@ -79,8 +79,15 @@ def parse_toml(text: str, origin: Origin) -> Given:
     return parse_toml_at(text, Lines(text, origin))
 
 
+_MOST_TABLES: Final = 1_000_000
+_MOST_COMMAS: Final = 2_000_000
+"""Signs in a text, wherever they stand: a bound for what a text of a few signs an item can become."""
+
+
 def parse_toml_at(text: str, places: Places) -> Given:
     """The same for a text whose characters are written elsewhere."""
+    if sum(map(text.count, "=[{")) > _MOST_TABLES or text.count(",") > _MOST_COMMAS:
+        raise SourceError("too many values")
     tree = _Scanner(text, places).scan()
     try:
         values = tomllib.loads(text)

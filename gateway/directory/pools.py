@@ -10,9 +10,9 @@ import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from gateway.config.reading import SourceError, read_bytes
+from gateway.config.reading import CERTIFICATE_SIZE, SourceError, read_bytes
 from gateway.directory.connection import Endpoint
 from gateway.directory.pool import Pool
 from gateway.directory.tls import tls_context
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from gateway.config.schema import Server
 
 log = logging.getLogger(__name__)
-
-_LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of a file with certificates; the system's has 250 KB."""
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +123,7 @@ def _certificates(server: Server) -> bytes:
     total = hashlib.sha256()
     for path in _certificate_files(server) if _with_tls(server) else ():
         try:
-            data = read_bytes(path, _LARGEST)
+            data = read_bytes(path, CERTIFICATE_SIZE)
         except SourceError:
             data = b""
         total.update(hashlib.sha256(data).digest())

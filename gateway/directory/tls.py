@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.config.reading import CERTIFICATE_SIZE, SourceError, read_bytes
+
 _VERSIONS: Final = {
     "tls1.0": ssl.TLSVersion.TLSv1,
     "tls1.1": ssl.TLSVersion.TLSv1_1,
@@ -58,6 +60,17 @@ def tls_context(
     return context, ignored + _choose_ciphers(context, ciphers)
 
 
+def check_authorities(ca_files: Sequence[str | Path]) -> None:
+    """Whether these files can be trusted, without the system's own being read. Raises ``TlsSettingsError``."""
+    if ca_files:
+        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_files)
+
+
+def check_identity(certificate: str | Path, key: str | Path) -> None:
+    """Whether these files hold a certificate and its key. Raises ``TlsSettingsError``."""
+    _identify(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Path(certificate), Path(key))
+
+
 def _trust(context: ssl.SSLContext, ca_files: Sequence[str | Path]) -> None:
     if not ca_files:
         context.load_default_certs()
@@ -65,11 +78,12 @@ def _trust(context: ssl.SSLContext, ca_files: Sequence[str | Path]) -> None:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     for name in ca_files:
         try:
-            context.load_verify_locations(cadata=Path(name).read_text(encoding="ascii", errors="ignore"))
+            text = read_bytes(Path(name), CERTIFICATE_SIZE).decode("ascii", "ignore")
+            context.load_verify_locations(cadata=text)
+        except SourceError as error:
+            raise TlsSettingsError(f"{name}: {error}") from error
         except ssl.SSLError as error:
             raise TlsSettingsError(f"{name}: no usable certificate in PEM form") from error
-        except OSError as error:
-            raise TlsSettingsError(f"{name}: {error.strerror or error}") from error
         except ValueError as error:
             raise TlsSettingsError(f"{name}: empty, a certificate in PEM form belongs there") from error
 
@@ -77,10 +91,9 @@ def _trust(context: ssl.SSLContext, ca_files: Sequence[str | Path]) -> None:
 def _identify(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for file in (certificate, key):
         try:
-            with file.open("rb"):
-                pass
-        except OSError as error:
-            raise TlsSettingsError(f"{file}: {error.strerror or error}") from error
+            read_bytes(file, CERTIFICATE_SIZE)  # OpenSSL would wait for the writer of a FIFO
+        except SourceError as error:
+            raise TlsSettingsError(f"{file}: {error}") from error
     try:
         # A password must be given, or OpenSSL would ask for one on the terminal when the key is encrypted.
         context.load_cert_chain(certificate, key, password="")

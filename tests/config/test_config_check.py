@@ -37,7 +37,7 @@ def test_environment_alone() -> None:
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         "warning: CLEARML__no__such: no: unknown key",
-        "warning: default: nobody can log in: no servers and no users",
+        "warning: configuration: nobody can log in: no servers and no users",
     ]
 
 
@@ -49,11 +49,11 @@ def test_bad(tmp_path: Path) -> None:
     done = check(*files, CLEARML__http__shutdown="hunter3", CLEARML__no__such="x")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.splitlines() == [
-        f'error: {tmp_path}/a.toml: listn: unknown key; did you mean "listen"?',
-        f"error: {tmp_path}/b.conf: not valid HOCON (line 1, column 6): expected '}}'",
+        f'error: {tmp_path}/a.toml:1:1: listn: unknown key; did you mean "listen"?',
+        f"error: {tmp_path}/a.toml:3:1: tokens.master_key: expected 32 bytes in base64 (openssl rand -base64 32)",
+        f"error: {tmp_path}/b.conf:1:5: not valid HOCON: no }} closes this bracket",
         "warning: CLEARML__no__such: no: unknown key",
         f"error: CLEARML__http__shutdown: http.shutdown: {DURATION}",
-        f"error: {tmp_path}/a.toml: tokens.master_key: expected 32 bytes in base64 (openssl rand -base64 32)",
     ]
 
 

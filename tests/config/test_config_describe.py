@@ -19,7 +19,7 @@ from gateway.cli import main
 from gateway.config.describe import Key, Kind, describe, parts
 from gateway.config.json_schema import json_schema
 from gateway.config.load import ConfigurationError, load
-from gateway.config.origin import Origin, plain_value
+from gateway.config.origin import Origin, Problems, plain_value
 from gateway.config.reading import Reading
 from gateway.config.reference import reference
 from gateway.config.schema import Configuration
@@ -41,7 +41,7 @@ def complaints(tree: Any) -> list[str]:
 
 def read(file: Path) -> Any:
     """The plain tree of a file, as the loader reads it."""
-    return plain_value(parse(file.read_text(encoding="utf-8"), file.suffix, Origin("file", str(file)), Reading()))
+    return plain_value(parse(file.read_text(encoding="utf-8"), file.suffix, Origin("file", str(file)), Reading(), Problems()))
 
 
 def test_every_key_is_described() -> None:
@@ -101,12 +101,12 @@ def test_the_files_of_conf(file: Path) -> None:
 def test_every_key_of_gateway_conf() -> None:
     text = FILES[0].read_text(encoding="utf-8")
     text = re.sub(r"^(\s*)#(?=\S)", r"\1", text, flags=re.MULTILINE)
-    assert complaints(plain_value(parse(text, ".conf", Origin("file", "x"), Reading()))) == []
+    assert complaints(plain_value(parse(text, ".conf", Origin("file", "x"), Reading(), Problems()))) == []
 
 
 @pytest.mark.parametrize("suffix", SAME)
 def test_files_of_every_format(suffix: str) -> None:
-    assert complaints(plain_value(parse(SAME[suffix], suffix, Origin("file", "x"), Reading()))) == []
+    assert complaints(plain_value(parse(SAME[suffix], suffix, Origin("file", "x"), Reading(), Problems()))) == []
 
 
 def nested(path: str, value: Any) -> Any:

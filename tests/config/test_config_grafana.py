@@ -248,7 +248,7 @@ def test_several_blocks(tmp_path: Path) -> None:
 
 FILES = "root_ca_cert = 'a b'\nclient_cert = 'c'\nclient_key = 'd'\n"
 NO_FILE = "No such file or directory"
-OFF = f"{NO_FILE}; ignored, because neither use_ssl nor start_tls is on"
+OFF = f"cannot be read: {NO_FILE}; ignored, because neither use_ssl nor start_tls is on"
 LENIENT: list[tuple[str, dict[str, str], list[str], str]] = [
     ("client_cert = 'a'", {}, ["warning: servers.ldap.client_cert: ignored without client_key"], "1.2: only both"),
     ("client_cert = ''\nclient_key = 'a'", {}, ["warning: servers.ldap.client_key: ignored without client_cert"], "1.2: only both"),
@@ -261,13 +261,13 @@ LENIENT: list[tuple[str, dict[str, str], list[str], str]] = [
     (
         "use_ssl = true\n" + FILES,
         {},
-        [f"error: servers.ldap.root_ca_cert: D/a: {NO_FILE}", f"error: servers.ldap.client_cert: D/c: {NO_FILE}"],
+        [f"error: servers.ldap.root_ca_cert: D/a: cannot be read: {NO_FILE}", f"error: servers.ldap.client_cert: D/c: cannot be read: {NO_FILE}"],
         "with TLS no connection would succeed",
     ),
     (
         "root_ca_cert = 'a'",
         {"CLEARML__servers__ldap__start_tls": "true"},
-        [f"error: servers.ldap.root_ca_cert: D/a: {NO_FILE}"],
+        [f"error: servers.ldap.root_ca_cert: D/a: cannot be read: {NO_FILE}"],
         "a variable turns TLS on",
     ),
     (

@@ -38,7 +38,7 @@ FILES: list[tuple[str, str, list[str]]] = [
             "error: servers.corp (2).search_base_dns.0: not a distinguished name: no usable type=value at position 0",
             f"error: servers.Corp (2).bind_password_file: D/none: cannot be read: {NO_FILE}",
             "error: servers.corp (2).search_filter: a closing parenthesis is missing at position 7",
-            f"error: servers.corp (2).root_ca_cert: D/none.pem: {NO_FILE}",
+            f"error: servers.corp (2).root_ca_cert: D/none.pem: cannot be read: {NO_FILE}",
         ],
     ),
     (
@@ -72,8 +72,8 @@ FILES: list[tuple[str, str, list[str]]] = [
         "a certificate and a key that cannot be read are two mistakes beside the authorities",
         f"{CORP}servers.corp {{ root_ca_cert = a.pem, client_cert = b.pem, client_key = c.pem }}",
         [
-            f"error: servers.corp.root_ca_cert: D/a.pem: {NO_FILE}",
-            f"error: servers.corp.client_cert: D/b.pem: {NO_FILE}",
+            f"error: servers.corp.root_ca_cert: D/a.pem: cannot be read: {NO_FILE}",
+            f"error: servers.corp.client_cert: D/b.pem: cannot be read: {NO_FILE}",
         ],
     ),
     (
@@ -151,12 +151,12 @@ FILES: list[tuple[str, str, list[str]]] = [
             "error: group_mappings.0.org_role: expected 'Viewer', 'Editor', 'Admin' or 'None'",
         ],
     ),
-    ("paths without ..", f"{CORP}servers.corp.root_ca_cert = a/../b.pem", [f"error: servers.corp.root_ca_cert: D/b.pem: {NO_FILE}"]),
+    ("paths without ..", f"{CORP}servers.corp.root_ca_cert = a/../b.pem", [f"error: servers.corp.root_ca_cert: D/b.pem: cannot be read: {NO_FILE}"]),
     ("HOCON: what was expected", "a = [1,2", ["error: not valid HOCON: no ] closes this bracket"]),
     (
         "HOCON: a name without quotes",
         "a = dc=x,dc=y",
-        ["error: not valid HOCON: expected a comma, a newline or a closing bracket; other signs must be quoted"],
+        ["error: not valid HOCON: = cannot stand in a value without quotes: write the value in quotes"],
     ),
     ("HOCON: nothing but one sign is ever quoted", "planted", ["error: not valid HOCON: expected = or : or { after the key; other signs must be quoted"]),
     (
@@ -255,7 +255,7 @@ NOBODY_ROWS: list[tuple[dict[str, str], bool]] = [
 
 @pytest.mark.parametrize(("environment", "warned"), NOBODY_ROWS)
 def test_nobody_can_log_in(environment: dict[str, str], warned: bool) -> None:
-    assert [str(warning) for warning in load([], environment).warnings] == [f"default: {NOBODY}"] * warned
+    assert [str(warning) for warning in load([], environment).warnings] == [f"configuration: {NOBODY}"] * warned
 
 
 FILTERS: list[tuple[str, str]] = [

@@ -10,7 +10,7 @@ from typing import Any
 import argon2
 
 from gateway.config.load import load
-from gateway.config.origin import Origin, plain_value
+from gateway.config.origin import Origin, Problems, plain_value
 from gateway.config.reading import Reading
 from gateway.config.schema import QUICKSTART_HASH, Configuration, Secret, Section, TcpAddress
 from gateway.config.schema.shape import leaves, shape_of
@@ -52,7 +52,7 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def test_every_key_is_written() -> None:
     keys = {".".join(path) for path, _ in leaves(shape_of(Configuration))}
-    tree = plain_value(parse(uncommented(), ".conf", Origin("file", "gateway.conf"), Reading()))
+    tree = plain_value(parse(uncommented(), ".conf", Origin("file", "gateway.conf"), Reading(), Problems()))
     assert set(written(tree)) == keys
 
 

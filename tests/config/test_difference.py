@@ -60,14 +60,16 @@ def test_restart_keys_exist(tmp_path: Path) -> None:
 
 
 OLD = {
-    Path("/a.conf"): Content("configuration", b"{ a = 1\nb = 2 }\n"),
-    Path("/more.conf"): Content("configuration", b"c = 1\n"),
-    Path("/password"): Content("secret", b"hunter22\n"),
-    Path("/ca.pem"): Content("other", b"-----BEGIN"),
-    Path("/empty"): Content("configuration", b""),
+    Path("/a.conf"): Content("configuration", b"{ a = 1\nb = 2 }\n", 1000),
+    Path("/more.conf"): Content("configuration", b"c = 1\n", 1000),
+    Path("/password"): Content("secret", b"hunter22\n", 1000),
+    Path("/ca.pem"): Content("other", b"-----BEGIN", 1000),
+    Path("/empty"): Content("configuration", b"", 1000),
 }
 CUTS = [
-    ("/a.conf", b"{ a = 1\nb = 2 }", True, "one byte less"),
+    ("/a.conf", b"{ a = 1\nb = 2 }", True, "the line end less"),
+    ("/a.conf", b"{ a = 1\nb = 2 ", True, "one sign less"),
+    ("/a.conf", b"{ a = 1\n\n", True, "a beginning, and an empty line"),
     ("/a.conf", b"{", True, "a beginning"),
     ("/a.conf", b"", True, "emptied"),
     ("/a.conf", b" \n\n", True, "only blanks"),
@@ -79,7 +81,8 @@ CUTS = [
     ("/password", b"hunter", True, "half a secret"),
     ("/password", b"other", False, "another secret"),
     ("/password", b"", True, "no secret"),
-    ("/ca.pem", b"-----BE", False, "certificates are checked by themselves"),
+    ("/ca.pem", b"-----BE", True, "half a certificate"),
+    ("/ca.pem", b"-----NEW", False, "another certificate"),
     ("/ca.pem", b"", True, "no certificate"),
     ("/empty", b"", False, "it was empty"),
     ("/new", b"", False, "it is new"),
@@ -89,21 +92,23 @@ CUTS = [
 @pytest.mark.parametrize(("path", "data", "cut", "proves"), CUTS, ids=[row[3] for row in CUTS])
 def test_cut_short(path: str, data: bytes | None, cut: bool, proves: str) -> None:
     role = OLD[Path(path)].role if Path(path) in OLD else "configuration"
-    new = OLD | {Path(path): Content(role, data)}
+    new = OLD | {Path(path): Content(role, data, 1000)}
     assert cut_short(OLD, new) == (Path(path) if cut else None), proves
 
 
-def users(count: int) -> str:
-    return f"users = [{', '.join(f'{{ username = u{number}, disabled = true }}' for number in range(count))}]"
+def users(count: int, letter: str = "u") -> str:
+    return f"users = [{', '.join(f'{{ username = {letter}{number}, disabled = true }}' for number in range(count))}]"
 
 
+GONE = "more than half of {} would be gone: {} of {}"
 SHRINKS = [
     (users(4), users(2), "", "half is not more than half"),
-    (users(4), users(1), "more than half of users would be gone: 4 become 1", ""),
-    (users(1), "", "more than half of users would be gone: 1 become 0", ""),
+    (users(4), users(1), GONE.format("users", 3, 4), ""),
+    (users(1), "", GONE.format("users", 1, 1), ""),
     (users(1), users(9), "", "more is no loss"),
-    (MAPPED, SERVER, "more than half of group_mappings would be gone: 2 become 0", ""),
-    (SERVER, "", "more than half of servers would be gone: 1 become 0", ""),
+    (users(4), users(4, "v"), GONE.format("users", 4, 4), "what takes their place does not count"),
+    (MAPPED, SERVER, GONE.format("group_mappings", 2, 2), ""),
+    (SERVER, "", GONE.format("servers", 1, 1), ""),
 ]
 
 

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from .address import Address, TcpAddress, UnixAddress, parse_address
 from .secret import Secret
-from .units import parse_duration, parse_interval, parse_size
+from .units import LARGEST_INT, parse_duration, parse_interval, parse_size
 
 __all__ = [
     "Address",
@@ -169,6 +169,8 @@ def _flag(value: object) -> bool:
 def _int(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("expected a whole number")
+    if abs(value) > LARGEST_INT:
+        raise ValueError(f"expected a whole number of at most {LARGEST_INT}")
     return value
 
 

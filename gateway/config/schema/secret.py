@@ -69,6 +69,8 @@ class Secret:
             return value
         if not isinstance(value, str):
             raise PydanticCustomError("text", "expected text; write it in quotes")
+        if value == HIDDEN:
+            raise PydanticCustomError("text", "expected the secret itself; ****** is what is shown in its place")
         if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
             raise PydanticCustomError("text", "not valid UTF-8 text")
         return cls(value)

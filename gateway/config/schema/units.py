@@ -7,14 +7,15 @@ import re
 from datetime import timedelta
 from typing import Final
 
-_SECONDS: Final = {
-    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 0.001),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86400.0),
-    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
+_MILLISECONDS: Final = {
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1000),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60_000),
+    **dict.fromkeys(("h", "hour", "hours"), 3_600_000),
+    **dict.fromkeys(("d", "day", "days"), 86_400_000),
+    **dict.fromkeys(("w", "week", "weeks"), 604_800_000),
 }
+"""Whole numbers, to be divided at last: 9 times 0.001 is not 0.009."""
 _INTERVALS: Final = {"always": 0.0, "never": math.inf}
 _BYTES: Final = {
     **dict.fromkeys(("", "b", "byte", "bytes"), 1),
@@ -28,6 +29,8 @@ _BYTES: Final = {
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _DURATION_PART: Final = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]+)\s*", re.ASCII)
 _SIZE: Final = re.compile(r"(\d{1,15})\s*([a-z]*)", re.ASCII)
+LARGEST_INT: Final = 2**53
+"""What every reader of JSON still takes for a whole number (RFC 8259 6)."""
 LONGEST_SECONDS: Final = 100 * 366 * 86400.0
 """A hundred years: a longer duration would overflow clocks further on."""
 
@@ -69,9 +72,9 @@ def _seconds_of(text: str) -> float:
         return float(text)
     total, at = 0.0, 0
     while part := _DURATION_PART.match(text, at):
-        if part[2] not in _SECONDS:
+        if part[2] not in _MILLISECONDS:
             break
-        total, at = total + float(part[1]) * _SECONDS[part[2]], part.end()
+        total, at = total + float(part[1]) * _MILLISECONDS[part[2]] / 1000, part.end()
     if not text or at != len(text):
         raise ValueError("expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds")
     return total
@@ -82,7 +85,7 @@ def parse_size(value: object) -> int:
 
     :raises ValueError: for anything else.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_INT:
         return value
     found = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if found is None or found[2] not in _BYTES:
