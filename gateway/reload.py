@@ -12,11 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from gateway.config.difference import RESTART_KEYS, Change, changes
+from gateway.config.difference import Change, changes, pending_keys
 from gateway.config.hold import cut_short, shrinks
 from gateway.config.load import Snapshot, load
 from gateway.config.origin import ConfigurationError, Origin, Problem
@@ -28,18 +27,18 @@ from gateway.telemetry.notify import notify, reloading
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
-    from gateway.config.stored import Stored
     from gateway.runtime import Runtime
+    from gateway.store.interface import Layer
 
 log = logging.getLogger(__name__)
 
-Trigger = Literal["start", "file", "signal", "api"]
+Trigger = Literal["start", "file", "signal", "api", "stored"]
 Outcome = Literal["applied", "unchanged", "failed", "held"]
+UNASKED: Final = ("file", "stored")
+"""Triggers by which nobody has asked for what the files hold: what looks cut short is held."""
 
 KEYS_SHOWN: Final = 50
 """Changed keys that an audit event names."""
-LARGEST_READ: Final = 16 * 1024 * 1024
-"""Bytes; no file of a configuration may be larger, so a larger one counts as one that cannot be read."""
 RETRY_SECONDS: Final = 30.0
 """When a reload that the store has failed is tried again."""
 
@@ -83,6 +82,8 @@ class Tried:
 
     contents: Mapping[Path, Content]
     digest: str
+    stored: int
+    """Generation of what APIs wrote, which was part of it."""
     snapshot: Snapshot | None = None
     problems: tuple[Problem, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -119,8 +120,11 @@ class Reloader:
         runtime: Runtime,
         audit: SwitchedAudit,
         applied: Callable[[Configuration], None],
+        *,
+        stored: int = 0,
     ) -> None:
-        """``applied`` is called with each configuration that came into force."""
+        """``applied`` is called with each configuration that came into force; ``stored`` is the generation of what APIs
+        wrote that ``snapshot`` was made of."""
         self.snapshot = snapshot
         self.started_at = self.loaded_at = time.time()
         self.counts: Counter[tuple[Trigger, Outcome]] = Counter()
@@ -134,7 +138,10 @@ class Reloader:
         self._runtime = runtime
         self._audit = audit
         self._applied = applied
-        self._started_with = _restart_values(snapshot.configuration)
+        self.begun_with = snapshot.configuration
+        """What the process started with: its values of keys that need a restart stay in force."""
+        self._stored = self._stored_in_force = stored
+        """Generation of what APIs wrote: that the last attempt has read, and that is in force."""
         self._watched = snapshot.contents
         self._wanted: set[Trigger] = set()
         self._bell = asyncio.Event()
@@ -149,8 +156,7 @@ class Reloader:
     @property
     def pending_restart(self) -> tuple[str, ...]:
         """Keys whose values differ from those the process started with, and are in force only after a restart."""
-        now = _restart_values(self.snapshot.configuration)
-        return tuple(key for key in RESTART_KEYS if now[key] != self._started_with[key])
+        return pending_keys(self.snapshot.written, self.begun_with)
 
     @property
     def status(self) -> str:
@@ -158,18 +164,7 @@ class Reloader:
         text = f"generation {self.snapshot.generation}, serving"
         if self.held is not None:
             return f"{text}; reload held: {self.held.reason}"
-        return text if self.successful else f"{text}; reload failed, the configuration of before stays in force"
-
-    async def take_over_stored(self) -> bool:
-        """At start: apply what an API wrote, which lies in the store that files and environment name.
-
-        False where that cannot be used. Raises StoreError.
-        """
-        if not (await self._runtime.store.layer()).settings:
-            return True
-        attempt = await self._attempt("start", time.time())
-        self._started_with = _restart_values(self.snapshot.configuration)
-        return attempt.outcome == "applied"
+        return text if self.successful else f"{text}; reload failed, the previous configuration stays in force"
 
     def audit_start(self) -> None:
         """Write the event of the first snapshot that is served."""
@@ -197,10 +192,13 @@ class Reloader:
         self.request(trigger)
         return await waiting
 
-    async def compare(self, files: Sequence[Path] = ()) -> Tried:
-        """Load these files, or the daemon's own, and compare with what is in force; nothing is applied."""
+    async def compare(self, files: Sequence[Path] = (), stored: Layer | None = None) -> Tried:
+        """Load these files, or the daemon's own, and compare with what is in force; nothing is applied.
+
+        ``stored`` takes the place of what APIs wrote. Raises StoreError.
+        """
         async with self._loading:
-            return await self._load(files or self._files)
+            return await self._load(files or self._files, stored or await self._runtime.store.layer())
 
     async def run(self) -> None:
         """Work until cancelled; whoever still waits then is cancelled, too."""
@@ -217,13 +215,15 @@ class Reloader:
     async def _answer(self, wanted: set[Trigger], waiting: list[asyncio.Future[Attempt]]) -> None:
         if "signal" in wanted:
             reloading()
-            await self._reopen_audit()
+            await self.reopen_audit()
         try:
             async with self._loading:
                 attempt = await self._attempt(_strongest(wanted), time.time())
         except Exception as error:
             log.exception("reload")
-            attempt = self._record(self._failure(time.time(), _strongest(wanted), f"unforeseen {type(error).__name__}"))
+            attempt = self._failure(time.time(), _strongest(wanted), f"unforeseen {type(error).__name__}")
+            # The same bytes would fail again.
+            attempt = self._record(replace(attempt, digest=await asyncio.to_thread(_digest_now, self._watched)))
         for each in waiting:
             if not each.done():
                 each.set_result(attempt)
@@ -243,10 +243,10 @@ class Reloader:
 
     async def _attempt(self, trigger: Trigger, now: float) -> Attempt:
         confirming, self._confirming = self._confirming, False
-        if trigger == "file" and not confirming and await self._nothing_new():
-            return self.last
-        before, self.held, self._second_look = self.last.digest if confirming else "", None, None
         try:
+            if trigger in UNASKED and not confirming and await self._nothing_new():
+                return self.last
+            before, self.held, self._second_look = self.last.digest if confirming else "", None, None
             return self._record(await self._try(trigger, now, before))
         except StoreError as error:
             # That passes without any file changing.
@@ -258,43 +258,51 @@ class Reloader:
 
         Raises StoreError.
         """
-        tried = await self._load(self._files)
-        self._watched = tried.contents
+        tried = await self._load(self._files, await self._runtime.store.layer())
+        in_force = (self.hash, self._stored_in_force)
+        self._watched, self._stored = tried.contents, tried.stored
         if self.watcher is not None:
             self.watcher.watch(tuple(tried.contents))
         attempt = Attempt(
             now, 0.0, trigger, "failed", self.snapshot.generation, tried.digest,
             problems=tried.problems, changes=tried.changes,
         )  # fmt: skip
-        if trigger == "file" and tried.digest == self.hash and tried.snapshot is not None:
+        if trigger in UNASKED and (tried.digest, tried.stored) == in_force and tried.snapshot is not None:
             return replace(attempt, outcome="unchanged")
-        if trigger == "file" and (reason := self._reason_to_hold(tried, tried.digest == confirmed)):
+        if trigger in UNASKED and (reason := self._reason_to_hold(tried, tried.digest == confirmed)):
             return replace(attempt, outcome="held", reason=reason)
         return await self._apply(attempt, tried)
 
     async def _nothing_new(self) -> bool:
-        """Whether the files hold what the last attempt has read; a touch and a failure seen twice end here."""
+        """Whether all is as the last attempt has read it; a touch and a failure seen twice end here."""
+        if (await self._runtime.store.layer()).generation != self._stored:
+            return False
         return await asyncio.to_thread(_digest_now, self._watched) == self.last.digest
 
-    async def _load(self, files: Sequence[Path]) -> Tried:
-        """Raises StoreError."""
-        stored = (await self._runtime.store.layer()).settings
+    async def _load(self, files: Sequence[Path], stored: Layer) -> Tried:
         with self._gentle.requests_first():
-            return await asyncio.to_thread(_examine, files, self._environment, stored, self.snapshot)
+            return await asyncio.to_thread(_examine, files, self._environment, stored, self.snapshot, self.begun_with)
 
     def _reason_to_hold(self, tried: Tried, confirmed: bool) -> str:
-        """Why an automatic reload waits; empty where it does not."""
-        reason = ""
-        if tried.cut is not None:
-            what = "is gone" if tried.contents[tried.cut].data is None else "looks cut short"
-            reason = f"{tried.cut} {what}; reload by signal or API to apply"
-        elif tried.snapshot is not None and tried.shrunk and not confirmed:
-            hold = self.snapshot.configuration.reload.hold
-            self._second_look = asyncio.get_running_loop().time() + hold
-            reason = f"{tried.shrunk}; applied if that is still so after {hold:g} s"
+        """Why a reload that nobody asked for waits; empty where it does not."""
+        if tried.cut is None and confirmed:
+            return ""
+        reason = self.doubts(tried)
         if reason:
             self.held = Held(reason, time.time(), tried.cut)
+            if tried.cut is None:
+                hold = self.snapshot.configuration.reload.hold
+                self._second_look = asyncio.get_running_loop().time() + hold
         return reason
+
+    def doubts(self, tried: Tried) -> str:
+        """Why it would not be applied by itself, or not at once; empty where it would be."""
+        if tried.cut is not None:
+            what = "is gone" if tried.contents[tried.cut].data is None else "looks cut short"
+            return f"{tried.cut} {what}; reload by signal or API to apply (ldap-gateway config reload)"
+        if tried.snapshot is None or not tried.shrunk:
+            return ""
+        return f"{tried.shrunk}; applied if that is still so after {self.snapshot.configuration.reload.hold:g} s"
 
     async def _apply(self, attempt: Attempt, tried: Tried) -> Attempt:
         snapshot = tried.snapshot
@@ -307,6 +315,7 @@ class Reloader:
         except (OSError, ValueError) as error:
             return replace(self._failure(attempt.began_at, attempt.trigger, str(error)), digest=tried.digest)
         self.snapshot, self.hash, self.loaded_at = snapshot, tried.digest, time.time()
+        self._stored_in_force = tried.stored
         self._applied(snapshot.configuration)
         return replace(attempt, outcome="applied", generation=snapshot.generation)
 
@@ -325,7 +334,8 @@ class Reloader:
             self._audit.write(_event(attempt, shown_keys(attempt.changes)))
         return attempt
 
-    async def _reopen_audit(self) -> None:
+    async def reopen_audit(self) -> None:
+        """Go on in a new audit file, where the old one was renamed away; no file is read for that."""
         try:
             await asyncio.to_thread(self._audit.reopen)
         except OSError as error:
@@ -334,33 +344,35 @@ class Reloader:
 
 def _strongest(wanted: set[Trigger]) -> Trigger:
     """The trigger that an attempt made for several of them has."""
-    return next(trigger for trigger in ("api", "signal", "file") if trigger in wanted)
-
-
-def _restart_values(configuration: Configuration) -> dict[str, Any]:
-    return {key: attrgetter(key)(configuration) for key in RESTART_KEYS}
+    return next(trigger for trigger in ("api", "signal", "stored", "file") if trigger in wanted)
 
 
 def _examine(
-    files: Sequence[Path], environment: Mapping[str, str], stored: Sequence[Stored], running: Snapshot
+    files: Sequence[Path],
+    environment: Mapping[str, str],
+    stored: Layer,
+    running: Snapshot,
+    begun_with: Configuration,
 ) -> Tried:
     """Load and compare; runs in a thread."""
+    generation = running.generation + 1
     try:
-        new = load(files, environment, generation=running.generation + 1, stored=stored)
+        new = load(files, environment, generation=generation, stored=stored.settings, begun_with=begun_with)
     except ConfigurationError as error:
         contents = error.contents
         cut = cut_short(running.contents, contents)
         if cut is not None and contents[cut].data is None:
             cut = None  # why it cannot be read is among the problems
-        return Tried(contents, digest(contents), problems=error.problems, cut=cut)
+        return Tried(contents, digest(contents), stored.generation, problems=error.problems, cut=cut)
     return Tried(
         new.contents,
         digest(new.contents),
+        stored.generation,
         new,
         new.warnings,
-        changes(running.configuration, new.configuration),
+        changes(running.written, new.written),
         cut_short(running.contents, new.contents),
-        shrinks(running.configuration, new.configuration),
+        shrinks(running.written, new.written),
     )
 
 
@@ -369,7 +381,7 @@ def _digest_now(contents: Mapping[Path, Content]) -> str:
     now = {}
     for path, content in contents.items():
         try:
-            now[path] = replace(content, data=read_bytes(path, LARGEST_READ))
+            now[path] = replace(content, data=read_bytes(path, content.limit))
         except SourceError:
             now[path] = replace(content, data=None)
     return digest(now)
@@ -381,7 +393,7 @@ def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None
         case "applied":
             for problem in attempt.problems:
                 log.warning("%s", problem)
-            log.info("%s; %s", status, shown_keys(attempt.changes))
+            log.info("configuration applied: %s; changed: %s", status, shown_keys(attempt.changes))
             if pending_restart:
                 log.warning("changed, but in force only after a restart: %s", ", ".join(pending_restart))
         case "unchanged":
@@ -418,5 +430,5 @@ def _why_not(attempt: Attempt) -> str:
 def shown_keys(made: Sequence[Change]) -> str:
     """The changed keys without their values: ``lockout.failures, users.ada and 3 more``."""
     keys = list(dict.fromkeys(change.path for change in made))
-    shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing changed"
+    shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing"
     return shown if len(keys) <= KEYS_SHOWN else f"{shown} and {len(keys) - KEYS_SHOWN} more"

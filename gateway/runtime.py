@@ -19,6 +19,7 @@ from gateway.directory.recheck import Recheck
 from gateway.gate import Turns
 from gateway.identities import Identities
 from gateway.login import Login
+from gateway.store.interface import Layer
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 from gateway.tokens.issuer import Issuer
@@ -74,6 +75,29 @@ class Live:
         await asyncio.gather(*(self.pools.release(server.pool) for server in self.servers))
 
 
+async def read_stored(configuration: Configuration) -> Layer:
+    """What APIs wrote, before there is a runtime. Raises StoreError, OSError, ValueError."""
+    if not configuration.database.exists():
+        return Layer(0, ())
+    store = await _open_store(configuration)
+    try:
+        return await store.layer()
+    finally:
+        await store.close()
+
+
+async def _open_store(configuration: Configuration) -> Store:
+    given = configuration.tokens.master_key.reveal() or None
+    sealer = Sealer(await asyncio.to_thread(load_master_key, configuration.state_dir, given))
+    store = SqliteStore.open(configuration.database, synchronous=configuration.store.synchronous, sealer=sealer)
+    try:
+        await store.migrate()
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
 class Runtime:
     """The running daemon: the store, which outlives snapshots, and the snapshot in force."""
 
@@ -91,12 +115,8 @@ class Runtime:
     @classmethod
     async def start(cls, snapshot: Snapshot, audit: Audit) -> Runtime:
         """Open the store and build the first snapshot. Raises StoreError, OSError, ValueError."""
-        configuration = snapshot.configuration
-        given = configuration.tokens.master_key.reveal() or None
-        sealer = Sealer(await asyncio.to_thread(load_master_key, configuration.state_dir, given))
-        store = SqliteStore.open(configuration.database, synchronous=configuration.store.synchronous, sealer=sealer)
+        store = await _open_store(snapshot.configuration)
         try:
-            await store.migrate()
             runtime = cls(store, audit)
             runtime._current = await runtime._build(snapshot)
         except BaseException:

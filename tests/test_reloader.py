@@ -141,7 +141,7 @@ async def test_a_comment_makes_a_generation_of_its_own(tmp_path: Path) -> None:
         attempt = await one.reloader.reload("file")
         assert (attempt.outcome, attempt.generation, attempt.changes) == ("applied", 2, ())
         [event] = one.events()
-        assert (event["target"], event["reason"]) == ("nothing changed", "file")
+        assert (event["target"], event["reason"]) == ("nothing", "file")
 
 
 async def test_changed_keys_are_named_and_values_are_not(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ Exit codes: 0, 1 where no daemon answers or it holds a change back, 78 for a bad
 from __future__ import annotations
 
 import argparse
-import contextlib
 import http.client
 import json
 import os
@@ -66,7 +65,7 @@ def _add(
     from gateway.cli.config import add_files_option
 
     parser = commands.add_parser(name, help=text)
-    add_files_option(parser)
+    add_files_option(parser, meaning="" if name == "diff" else "a file of the daemon, to find its state_dir; no more")
     _add_state_dir_option(parser)
     return parser
 
@@ -97,7 +96,8 @@ def run_reload(arguments: argparse.Namespace) -> int:
 def run_forget(arguments: argparse.Namespace) -> int:
     """Forget stored values."""
     data = ask(arguments, "POST", "/admin/config/forget", {"key": arguments.key})
-    print(f"Forgotten: {', '.join(data['forgotten'])}")
+    if "forgotten" in data:
+        print(f"Forgotten: {', '.join(data['forgotten'])}")
     return _print_changes(data, "Nothing changed.")
 
 
@@ -162,7 +162,8 @@ def ask(
     arguments: argparse.Namespace, method: str, path: str, fields: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """One call to the daemon: the data of an answer 200 or 422. Raises NotDone."""
-    file = state_dir(arguments.state_dir, arguments.files) / ADMIN_SOCKET
+    directory, broken = state_dir(arguments.state_dir, arguments.files)
+    file = directory / ADMIN_SOCKET
     connection = _UnixConnection(file)
     try:
         connection.request(method, path, json.dumps(fields) if fields is not None else None)
@@ -170,7 +171,8 @@ def ask(
         status, data = response.status, json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise NotDone(f"no daemon answers at {file}: {why} (--state-dir names its directory)") from None
+        hint = " (state_dir cannot be read from the file, which is broken)" if broken else ""
+        raise NotDone(f"no daemon answers at {file}: {why}{hint}; --state-dir names its directory") from None
     finally:
         connection.close()
     if status not in (200, 422):
@@ -191,20 +193,23 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._file))
 
 
-def state_dir(given: Path | None, files: Sequence[Path]) -> Path:
-    """The daemon's state directory, as far as it can be told from here."""
+def state_dir(given: Path | None, files: Sequence[Path]) -> tuple[Path, bool]:
+    """The daemon's state directory, as far as it can be told from here, and whether the files were of no help."""
     if given is not None:
-        return given
+        return given, False
     if files:
         from gateway.config.load import load
         from gateway.config.origin import ConfigurationError
 
         # What is wrong with the files the daemon can tell; that may be what it is asked about.
-        with contextlib.suppress(ConfigurationError):
-            return load(files, os.environ).configuration.state_dir
+        try:
+            return load(files, os.environ).configuration.state_dir, False
+        except ConfigurationError as error:
+            if error.partial is not None and error.whole:
+                return error.partial.state_dir, False
     variables = {name.lower(): value for name, value in os.environ.items()}
     named = variables.get("clearml__state_dir") or variables.get("state_directory", "").split(":")[0]
-    return Path(named or "var")
+    return Path(named or "var"), bool(files)
 
 
 def _diff_locally(old_files: Sequence[Path], new_files: Sequence[Path]) -> int:
@@ -234,6 +239,15 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
         return CONFIGURATION_ERROR
     for change in data["changes"]:
         print(change["text"])
+    if data["more_changes"]:
+        print(f"... and {data['more_changes']} more")
+    if data.get("would_hold"):
+        print(f"By itself it would wait: {data['would_hold']}")
+    if data["outcome"] == "would be applied":
+        _print_pending(data["pending_restart"])
+    if data["outcome"] == "held":
+        print(f"held: {data['reason']}", file=sys.stderr)
+        return REFUSED
     if not data["changes"]:
         print(nothing)
     return 0

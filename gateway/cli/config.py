@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -43,7 +44,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     register_remote(commands)
 
 
-def add_files_option(parser: argparse.ArgumentParser) -> None:
+def add_files_option(parser: argparse.ArgumentParser, meaning: str = "") -> None:
     """Add ``-c FILE``, which may be repeated; ``arguments.files`` is the list of paths."""
     parser.add_argument(
         "-c",
@@ -53,7 +54,7 @@ def add_files_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         default=[],
-        help="configuration file (.conf, .toml, .yaml, .json); later ones win; without one: environment only",
+        help=meaning or "configuration file (.conf, .toml, .yaml, .json); later ones win; none: environment only",
     )
 
 
@@ -65,15 +66,25 @@ def run_check(arguments: argparse.Namespace) -> int:
         problems = snapshot.warnings
     except ConfigurationError as error:
         problems = error.problems
+    bad = snapshot is None or (arguments.strict and bool(problems))
+    unreachable: tuple[Problem, ...] = ()
+    if snapshot is not None and not bad and arguments.connect:
+        logging.disable()  # what would be logged is said here
+        try:
+            unreachable = tuple(asyncio.run(_connect(snapshot)))
+        finally:
+            logging.disable(logging.NOTSET)
     if arguments.format == "json":
-        print(json.dumps([_as_json(problem) for problem in problems], ensure_ascii=False, indent=2))
+        print(json.dumps([_as_json(problem) for problem in (*problems, *unreachable)], ensure_ascii=False, indent=2))
     else:
-        print_problems(problems)
-    if snapshot is None or (arguments.strict and problems):
+        print_problems((*problems, *unreachable))
+        for note in snapshot.notes if snapshot is not None else ():
+            print(f"note: {note}", file=sys.stderr)
+        if not bad and not unreachable:
+            print("The configuration is good." + (" The directories answer." if arguments.connect else ""))
+    if bad:
         return CONFIGURATION_ERROR
-    if arguments.format == "text":
-        print("The configuration is good.")
-    return asyncio.run(_connect(snapshot)) if arguments.connect else 0
+    return UNREACHABLE if unreachable else 0
 
 
 def run_show(arguments: argparse.Namespace) -> int:
@@ -103,21 +114,32 @@ def _as_json(problem: Problem) -> dict[str, Any]:
     return fields
 
 
-async def _connect(snapshot: Snapshot) -> int:
-    """Set up a connection to each server, with the service account where there is one."""
+async def _connect(snapshot: Snapshot) -> list[Problem]:
+    """Connect to each server, with the service account where there is one, and look at each of its bases."""
+    from gateway.directory.connection import DirectoryError
+    from gateway.directory.filters import compile_filter
+    from gateway.directory.messages import Scope, SearchRequest, result_name
     from gateway.directory.pools import make_pool
 
-    code = 0
+    found: list[Problem] = []
     for server in snapshot.configuration.servers:
+        path = f"servers.{server.name}"
         pool = await make_pool(server)
         try:
             await pool.start()
-            state = pool.state
+            if not pool.state.up:
+                found.append(Problem(snapshot.origin(f"{path}.name"), path, pool.state.error))
+                continue
+            for base in server.search_base_dns if server.mode != "single" else ():
+                request = SearchRequest(base, compile_filter("(objectClass=*)"), ("1.1",), scope=Scope.BASE)
+                try:
+                    _, result = await pool.search(request)
+                except DirectoryError as error:
+                    found.append(Problem(snapshot.origin(f"{path}.search_base_dns"), path, f"{base}: {error}"))
+                    continue
+                if result.code:
+                    key = f"{path}.search_base_dns"
+                    found.append(Problem(snapshot.origin(key), key, f"{base}: {result_name(result.code)}"))
         finally:
             await pool.close()
-        if state.up:
-            print(f"server {server.name}: connected to {state.endpoint}")
-        else:
-            code = UNREACHABLE
-            print(f"error: server {server.name}: {state.error}", file=sys.stderr)
-    return code
+    return found

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,16 +20,18 @@ from gateway.config.load import ConfigurationError, Snapshot, load
 from gateway.config.schema import QUICKSTART_HASH, Configuration, Secret
 from gateway.config.watch import Watcher
 from gateway.reload import Reloader
-from gateway.runtime import Runtime
+from gateway.runtime import Runtime, read_stored
 from gateway.serve.application import Application, Runner
 from gateway.serve.listeners import UnixSite, listen
-from gateway.store.interface import StoreError
+from gateway.store.interface import Layer, StoreError
 from gateway.telemetry.audit import SwitchedAudit
 from gateway.telemetry.logs import Log
 from gateway.telemetry.notify import notify, watchdog_interval
 
 log = logging.getLogger("gateway")
 
+CANNOT_START: Final = 1
+"""Exit code where a listener, the store or the audit trail cannot be opened."""
 ADMIN_SOCKET_MODE: Final = 0o600
 """Of the socket by which the command line reaches the daemon (DECISIONS 26)."""
 
@@ -43,10 +46,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Load the configuration and serve until SIGTERM or SIGINT."""
     try:
-        snapshot = load(arguments.files, os.environ)
+        snapshot, stored = _load(arguments.files)
     except ConfigurationError as error:
         print_problems(error.problems)
         return CONFIGURATION_ERROR
+    except (StoreError, OSError, ValueError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
     configuration = snapshot.configuration
     try:
         audit = SwitchedAudit(configuration.audit.to)
@@ -55,13 +61,58 @@ def run(arguments: argparse.Namespace) -> int:
         return CONFIGURATION_ERROR
     output = Log(configuration.log.level, configuration.log.format)
     try:
-        code = _runner_of(configuration)(Daemon(arguments.files, snapshot, audit, output).run())
+        code = _runner_of(configuration)(Daemon(arguments.files, snapshot, stored, audit, output).run())
     finally:
+        _ignore_signals()
         written = [audit.close(), output.close()]
     if not all(written) or not _flushed():
         # Whoever read our output has stopped; waiting for them at exit would take for ever.
         os._exit(code)
     return code
+
+
+def _on_signal(number: signal.Signals, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Call back on the loop. Its own handlers leave the default behind when it closes, which would end the process in
+    the middle of its end."""
+
+    def soon(*_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(callback)
+
+    signal.signal(number, soon)
+
+
+def _ignore_signals() -> None:
+    """The interpreter leaves the default in place of other handlers, when it ends."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _load(files: Sequence[Path]) -> tuple[Snapshot, int]:
+    """The configuration to start with, what APIs wrote included, and the generation of that.
+
+    It lies in the store that the other layers name, which may not be complete without it. Raises ConfigurationError,
+    StoreError, OSError, ValueError.
+    """
+    try:
+        snapshot = load(files, os.environ)
+        stored = _stored(snapshot.configuration)
+    except ConfigurationError as error:
+        if error.partial is None or not error.whole or not (stored := _stored(error.partial)).settings:
+            raise
+    if stored.settings:
+        snapshot = load(files, os.environ, stored=stored.settings)
+    return snapshot, stored.generation
+
+
+def _stored(configuration: Configuration) -> Layer:
+    """What APIs wrote. An early SIGTERM waits until the store is closed again."""
+    held = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        return asyncio.run(read_stored(configuration))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
 def _flushed() -> bool:
@@ -86,43 +137,51 @@ def _runner_of(configuration: Configuration) -> Callable[[Coroutine[Any, Any, in
 class Daemon:
     """Listeners, signals, reloads and the runtime of one process."""
 
-    def __init__(self, files: Sequence[Path], snapshot: Snapshot, audit: SwitchedAudit, output: Log) -> None:
+    def __init__(
+        self, files: Sequence[Path], snapshot: Snapshot, stored: int, audit: SwitchedAudit, output: Log
+    ) -> None:
         self._files = files
         self._snapshot = snapshot
+        self._stored = stored
         self._audit = audit
         self._output = output
         self._stop = asyncio.Event()
         self._http = snapshot.configuration.http
         self._runners: list[Runner] = []
         self._watcher: Watcher | None = None
+        self._reopening: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Serve; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            _on_signal(number, loop, self._stop.set)
         early = asyncio.Event()
-        loop.add_signal_handler(signal.SIGHUP, early.set)
+        _on_signal(signal.SIGHUP, loop, early.set)
         for problem in self._snapshot.warnings:
             log.warning("%s", problem)
+        for note in self._snapshot.notes:
+            log.info("%s", note)
         try:
             runtime = await Runtime.start(self._snapshot, self._audit)
         except (StoreError, OSError, ValueError) as error:
             log.error("cannot start: %s", error)
-            return 1
+            return CANNOT_START
         try:
-            reloader = Reloader(self._files, dict(os.environ), self._snapshot, runtime, self._audit, self._configure)
-            loop.add_signal_handler(signal.SIGHUP, reloader.request, "signal")
+            reloader = Reloader(
+                self._files, dict(os.environ), self._snapshot, runtime, self._audit, self._configure,
+                stored=self._stored,
+            )  # fmt: skip
+            _on_signal(signal.SIGHUP, loop, lambda: reloader.request("signal"))
+            _on_signal(signal.SIGUSR1, loop, lambda: self._reopen_audit(reloader))
             if early.is_set():
                 reloader.request("signal")
-            if not await reloader.take_over_stored():
-                return CONFIGURATION_ERROR
             return await self._serve(runtime, reloader)
-        except StoreError as error:
-            log.error("cannot start: %s", error)
-            return 1
         finally:
             await runtime.close()
+
+    def _reopen_audit(self, reloader: Reloader) -> None:
+        self._reopening = asyncio.create_task(reloader.reopen_audit())
 
     async def _serve(self, runtime: Runtime, reloader: Reloader) -> int:
         application = Application(runtime, reloader)

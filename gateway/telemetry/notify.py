@@ -17,7 +17,7 @@ def notify(**fields: str | int) -> bool:
         return False
     if path.startswith("@"):
         path = "\0" + path[1:]
-    message = "\n".join(f"{name}={value}" for name, value in fields.items())
+    message = "\n".join(f"{name}={str(value).replace(chr(10), ' ')}" for name, value in fields.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.sendto(message.encode(), path)

@@ -235,7 +235,7 @@ def test_commands(tmp_path: Path) -> None:
         done = command("reload", **where)
         assert done.returncode == 0
         assert done.stdout.endswith("Generation 2 is in force.\nIn force only after a restart: uvloop\n")
-        assert command("diff", **where).stdout == "Nothing would change.\n"
+        assert command("diff", **where).stdout == "In force only after a restart: uvloop\nNothing would change.\n"
         done = command("forget", "users.ada", **where)
         assert (done.returncode, done.stderr) == (1, "error: nothing is stored for users.ada\n")
         shown = command("show", "--running", "--origin", **where)

@@ -314,13 +314,14 @@ def test_a_signal_before_we_are_up(tmp_path: Path) -> None:
     for delay in (0.15, 0.3, 0.45, 0.6):
         child = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],
-            cwd=ROOT, stderr=subprocess.DEVNULL,
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
             env={"PATH": "/usr/bin", "CLEARML__listen": '["127.0.0.1:0"]', "CLEARML__state_dir": str(tmp_path / "state")},
         )  # fmt: skip
         time.sleep(delay)
         child.send_signal(signal.SIGHUP)
         child.terminate()
-        assert child.wait(15) == 0
+        _, said = child.communicate(timeout=15)
+        assert child.returncode == 0, said
 
 
 def test_a_pending_restart_is_named_until_it_is_done(tmp_path: Path) -> None:

@@ -170,7 +170,10 @@ REQUESTS = [
     ("POST", "/admin/config/forget", " " * 70_000, 413, "65536"),
     ("POST", "/admin/config/diff", '{"files": "/etc/passwd"}', 400, "absolute paths"),
     ("POST", "/admin/config/diff", '{"files": ["gateway.yaml"]}', 400, "absolute paths"),
-    ("POST", "/admin/config/diff", '{"files": ["/no\\u0000where.yaml"]}', 422, ""),
+    ("POST", "/admin/config/diff", '{"files": ["/no\\u0000where.yaml"]}', 400, "not valid text"),
+    ("POST", "/admin/config/diff", '{"files": ["/a\\ud800b.yaml"]}', 400, "not valid text"),
+    ("POST", "/admin/config/diff", '{"file": []}', 400, "unknown field file"),
+    ("POST", "/admin/reload?dryrun", None, 400, "unknown parameter dryrun"),
     ("POST", "/admin/reload?" + "a=1&" * 100, None, 400, "parameters"),
 ]
 

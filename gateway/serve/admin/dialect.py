@@ -71,7 +71,15 @@ class Admin:
         except BodyTooSlow:
             raise Refusal(408, "the body did not come in time") from None
         query, fields = _query(target.query), _fields(live, body)
+        _refuse_unknown("parameter", query, endpoint.parameters)
+        _refuse_unknown("field", fields, endpoint.fields)
         return await endpoint.function(Call(self._runtime, self._reloader, live, caller, query, fields))
+
+
+def _refuse_unknown(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """A misspelled dry_run must not reload."""
+    if unknown := [name for name in given if name not in known]:
+        raise Refusal(400, f"unknown {what} {unknown[0]}; there is {', '.join(known) or 'none'}")
 
 
 def _query(text: str) -> Mapping[str, str]:

@@ -12,12 +12,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.config.difference import pending_keys
 from gateway.serve.admin.callers import Caller, Refusal, audit
 from gateway.serve.admin.views import change_views, config_views, problem_views, status_view
 from gateway.store.interface import Conflict, SettingChange
@@ -48,6 +50,8 @@ class Endpoint:
 
     method: str
     function: Callable[[Call], Awaitable[Answer]]
+    parameters: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 async def status(call: Call) -> Answer:
@@ -76,31 +80,52 @@ async def diff(call: Call) -> Answer:
     files = call.fields.get("files", [])
     if not isinstance(files, list) or not all(isinstance(file, str) and file.startswith("/") for file in files):
         raise Refusal(400, "files: expected a list of absolute paths")
+    if any(not _is_file_name(file) for file in files):
+        raise Refusal(400, "files: not valid text")
     return _tried(call, await call.reloader.compare([Path(file) for file in files]))
 
 
+def _is_file_name(text: str) -> bool:
+    try:
+        return "\0" not in text and bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False
+
+
 async def forget(call: Call) -> Answer:
-    """Remove a stored value and everything below it, so that files and defaults count again."""
+    """Remove a stored value and everything below it, so that files and defaults count again.
+
+    Only where the rest can be used: else nothing is removed, and the errors are told.
+    """
     key = call.fields.get("key")
     if not isinstance(key, str) or not key:
         raise Refusal(400, "key: expected a dotted path")
     layer = await call.live.store.layer()
-    paths = [setting.path for setting in layer.settings if f"{'.'.join(setting.path)}.".startswith(f"{key}.")]
-    if not paths:
+    gone = [setting.path for setting in layer.settings if _is_at_or_below(setting.path, key)]
+    if not gone:
         raise Refusal(404, f"nothing is stored for {key}")
-    gone = [SettingChange(path, forget=True) for path in paths]
+    rest = replace(layer, settings=tuple(setting for setting in layer.settings if setting.path not in gone))
+    if (tried := await call.reloader.compare(stored=rest)).snapshot is None:
+        return _tried(call, tried)
+    changes = [SettingChange(path, forget=True) for path in gone]
     try:
-        await call.live.store.layer_write(gone, layer.generation, at=int(time.time()), by=call.caller.user)
+        await call.live.store.layer_write(changes, layer.generation, at=int(time.time()), by=call.caller.user)
     except Conflict:
         raise Refusal(409, "the stored configuration has just changed; try again") from None
     audit(call.live, call.caller, "configuration.forget", "success", target=key)
-    code, data = _attempted(call, await call.reloader.reload())
-    return code, {"forgotten": [".".join(path) for path in paths], **data}
+    code, data = _attempted(call, await call.reloader.reload("stored"))
+    return code, {"forgotten": [".".join(path) for path in gone], **data}
+
+
+def _is_at_or_below(path: tuple[str, ...], key: str) -> bool:
+    """By whole elements: a name within a path may hold dots."""
+    return any(".".join(path[:length]) == key for length in range(1, len(path) + 1))
 
 
 def _attempted(call: Call, attempt: Attempt) -> Answer:
     data = {
         "outcome": attempt.outcome,
+        "reason": attempt.reason,
         "generation": attempt.generation,
         "errors": problem_views(attempt.problems, "error"),
         "warnings": problem_views(attempt.problems, "warning"),
@@ -108,7 +133,7 @@ def _attempted(call: Call, attempt: Attempt) -> Answer:
     if attempt.outcome == "failed":
         return 422, data
     pending = list(call.reloader.pending_restart)
-    return 200, {**data, "changes": change_views(attempt.changes), "pending_restart": pending}
+    return 200, {**data, **change_views(attempt.changes), "pending_restart": pending}
 
 
 def _tried(call: Call, tried: Tried) -> Answer:
@@ -118,13 +143,17 @@ def _tried(call: Call, tried: Tried) -> Answer:
         "errors": problem_views(tried.problems, "error"),
         "warnings": problem_views(tried.problems, "warning"),
     }
-    return (422, data) if tried.snapshot is None else (200, {**data, "changes": change_views(tried.changes)})
+    if tried.snapshot is None:
+        return 422, data
+    would_hold = call.reloader.doubts(tried)
+    pending = pending_keys(tried.snapshot.written, call.reloader.begun_with)
+    return 200, {**data, **change_views(tried.changes), "would_hold": would_hold, "pending_restart": pending}
 
 
 ENDPOINTS: Final = {
     "/admin/status": Endpoint("GET", status),
     "/admin/config": Endpoint("GET", config),
-    "/admin/reload": Endpoint("POST", reload),
-    "/admin/config/diff": Endpoint("POST", diff),
-    "/admin/config/forget": Endpoint("POST", forget),
+    "/admin/reload": Endpoint("POST", reload, parameters=("dry_run",)),
+    "/admin/config/diff": Endpoint("POST", diff, fields=("files",)),
+    "/admin/config/forget": Endpoint("POST", forget, fields=("key",)),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
 from gateway.config.show import rows, shown_tree
@@ -32,12 +32,17 @@ def problem_views(problems: Iterable[Problem], severity: str) -> list[dict[str, 
     ]
 
 
-def change_views(changes: Iterable[Change]) -> list[dict[str, Any]]:
-    """Changed keys with what they were and become."""
-    return [
+MOST_CHANGES: Final = 1000
+"""Changes that an answer tells; tens of thousands would hold up everybody else while they are written out."""
+
+
+def change_views(changes: Sequence[Change]) -> dict[str, Any]:
+    """Changed keys with what they were and become, and how many more there are."""
+    told = [
         {"key": change.path, "old": change.old, "new": change.new, "restart": change.restart, "text": str(change)}
-        for change in changes
+        for change in changes[:MOST_CHANGES]
     ]
+    return {"changes": told, "more_changes": len(changes) - len(told)}
 
 
 def config_views(snapshot: Snapshot) -> list[dict[str, Any]]:
