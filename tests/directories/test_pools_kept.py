@@ -397,7 +397,7 @@ async def test_each_certificate_file_counts(tmp_path: Path) -> None:
     second = await pools.acquire(server)
     assert second is not first
     (tmp_path / "ca.pem").unlink()
-    with pytest.raises(TlsSettingsError, match=r"ca\.pem: No such file"):
+    with pytest.raises(TlsSettingsError, match=r"ca\.pem: cannot be read: No such file"):
         await pools.acquire(server)
     await pools.release(first)
     await pools.release(second)
