@@ -340,6 +340,7 @@ class Parser:
         self.depth += len(path) - 1
         if separator[separator.re.groups] == "+=":
             self.delayed = True
+            self.allowance.take_values(self.source, 1, offset)
             item, end = self._value(pos, pos, None)
             value = Value(Append([item]), self.source, offset)
         else:

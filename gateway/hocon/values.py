@@ -30,7 +30,7 @@ class Limits:
     """Bytes of the text in UTF-8, together with every text that it includes."""
     depth: int = 100
     """Objects and lists within each other, and substitutions that wait for each other. Python sets a bound near 150."""
-    values: int = 200_000
+    values: int = 50_000
     """Entries of objects, items of lists, parts of concatenations."""
     includes: int = 1000
     """Include statements, those that find nothing too."""
