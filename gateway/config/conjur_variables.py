@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from .layer import Layer, LayerTree, Shaper
 from .origin import DEFAULT, Given, Origin, Path
-from .schema.fields import Form
 
 ADDRESS: Final = "LDAP_URI"
 """Makes the server; without it the other ``LDAP_`` variables are somebody else's."""
@@ -30,7 +29,6 @@ class Variable:
 
     name: str
     key: Path
-    form: Form
     change: Callable[[str], Any]
 
 
@@ -44,13 +42,13 @@ def _names(text: str) -> list[str]:
 
 
 VARIABLES: Final = (
-    Variable(ADDRESS, (*_SERVER, "urls"), Form.TEXTS, str.split),
-    Variable("LDAP_BASE", (*_SERVER, "search_base_dns"), Form.EXACT_TEXTS, lambda text: [text]),
-    Variable("LDAP_FILTER", (*_SERVER, "search_filter"), Form.TEXT, _filter),
-    Variable("LDAP_BINDDN", (*_SERVER, "bind_dn"), Form.TEXT, str),
-    Variable("LDAP_BINDPW", (*_SERVER, "bind_password"), Form.SECRET, str),
-    Variable(KEY, ("conjur", "signing_key"), Form.SECRET, str),
-    Variable(AUTHENTICATORS, ("conjur", "authn_alias"), Form.FLAG, lambda text: "authn" in _names(text)),
+    Variable(ADDRESS, (*_SERVER, "urls"), str.split),
+    Variable("LDAP_BASE", (*_SERVER, "search_base_dns"), lambda text: [text]),
+    Variable("LDAP_FILTER", (*_SERVER, "search_filter"), _filter),
+    Variable("LDAP_BINDDN", (*_SERVER, "bind_dn"), str),
+    Variable("LDAP_BINDPW", (*_SERVER, "bind_password"), str),
+    Variable(KEY, ("conjur", "signing_key"), str),
+    Variable(AUTHENTICATORS, ("conjur", "authn_alias"), lambda text: "authn" in _names(text)),
 )
 
 

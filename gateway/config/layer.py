@@ -188,7 +188,7 @@ class Shaper:
         return keyed
 
     def _leaf(self, form: Form, raw: Given, path: Path) -> Any:
-        value, base = raw.value, self._directory(raw.origin) if form in _ANCHORED else self.base
+        value = raw.value
         if isinstance(value, dict):
             if form.is_list and value and all(is_index(key) for key in value):
                 items = {key: Given(self._item(form, item), item.origin) for key, item in value.items()}
@@ -198,10 +198,10 @@ class Shaper:
         if isinstance(value, list):
             plain = [self._item(form, item) for item in value]
             return Given(plain, raw.origin, raw.overridden, tuple(item.origin for item in value))
-        return Given(_anchored(form, value, base), raw.origin, raw.overridden)
+        return Given(self._item(form, raw), raw.origin, raw.overridden)
 
     def _item(self, form: Form, item: Given) -> Any:
-        """An item of a list. With += it may come from another file than the list."""
+        """A plain value, or an item of a list, which with += may come from another file than the list."""
         base = self._directory(item.origin) if form in _ANCHORED else self.base
         return _anchored(form, plain_value(item), base)
 

@@ -56,6 +56,7 @@ def test_restart_keys_exist(tmp_path: Path) -> None:
     for key in RESTART_KEYS:
         value: object = configuration
         for name in key.split("."):
+            assert hasattr(value, name), key
             value = getattr(value, name)
 
 
