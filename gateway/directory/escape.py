@@ -50,12 +50,14 @@ def _escape_ends(text: str) -> str:
     return f"\\{text}" if text.startswith(" ") else text
 
 
-def escape_dn_value(text: str) -> str:
+def escape_dn_value(text: str, *, equals: bool = False) -> str:
     """``text`` as an RFC 4514 attribute value; ``#`` at any position (Active Directory), all but ASCII as ``\\hh``.
 
     Existing backslashes are data, never taken as an escape. ``" a"`` gives ``"\\ a"``, ``"Ž"`` gives ``"\\c5\\bd"``.
+    ``equals`` writes ``=`` as ``\\=``, as Active Directory asks for and RFC 4514 allows.
     """
-    return _escape_ends(_DN_UNSAFE.sub(_escape_special, text))
+    escaped = _escape_ends(_DN_UNSAFE.sub(_escape_special, text))
+    return escaped.replace("=", "\\=") if equals else escaped
 
 
 def _unescape_piece(match: re.Match[str]) -> str:
@@ -121,11 +123,3 @@ def comparable_dn(dn: str) -> str:
 
 def _normalise_pair(kind: str, value: str) -> str:
     return f"{kind.lower()}={_DN_SPECIAL.sub(_escape_special, fold_name(value))}"
-
-
-def first_cn(dn: str) -> str:
-    """The value of the first ``cn`` in ``dn``, unescaped; ``""`` when there is none or ``dn`` is no DN."""
-    try:
-        return next((value for rdn in parse_dn(dn) for kind, value in rdn if kind.lower() == "cn"), "")
-    except DnError:
-        return ""

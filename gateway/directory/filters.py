@@ -1,7 +1,9 @@
 """RFC 4515 filter text, compiled once to BER (RFC 4511 section 4.5.1.7). Pure.
 
-A template may hold ``%s`` or ``{0}`` anywhere inside an assertion value. The value of a login is put into the encoded
-filter as octets, so nothing in it can change the filter: there is nothing to escape.
+A template may hold ``%s`` or ``{0}``, and Go's ``{{.Username}}`` or ``{{.UserDN}}``, anywhere inside an assertion
+value. The values of a login are put into the encoded filter as octets, so nothing in them can change the filter: there
+is nothing to escape. ``{{.UserAttr}}``, the name of an attribute from the configuration, may stand anywhere. Of Go's
+templates this is all that is in practical use (vault.md 3), with its blanks and trim markers (``{{- .Username -}}``).
 
 Accepted beyond the grammar, because directories and their other clients do: blanks and line breaks between the parts, a
 filter without its outer parentheses (``uid=%s``), ``(!uid=x)``, ``_`` in attribute names, and ``**``, read as ``*``.
@@ -10,12 +12,21 @@ filter without its outer parentheses (``uid=%s``), ``(!uid=x)``, ``_`` in attrib
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.directory.ber import boolean, octets, tlv
 from gateway.directory.escape import escape_filter_value
+
+VALUE: Final = "%s"
+"""The name of what ``%s`` and ``{0}`` stand for."""
+USERNAME: Final = "Username"
+USER_DN: Final = "UserDN"
+_USER_ATTR: Final = "UserAttr"
+
+Filling = str | Mapping[str, str]
+"""One text for all placeholders, or a text for each of the names ``VALUE``, ``USERNAME`` and ``USER_DN`` in use."""
 
 MAX_DEPTH: Final = 64
 MAX_CHARACTERS: Final = 16384
@@ -26,10 +37,16 @@ _ORDERING: Final = {"=": _EQUAL, ">=": 0xA5, "<=": 0xA6, "~=": 0xA8}
 _INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
 _RULE, _TYPE, _MATCH_VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
 
-_PLACEHOLDER: Final = re.compile(r"%s|\{0\}")
+# The one group is the name of a Go variable. A trim marker takes the white space on its side with it.
+_PLACEHOLDER: Final = re.compile(
+    r"%s|\{0\}|(?:(?<![ \t\r\n])[ \t\r\n]*+\{\{-[ \t\r\n]++|\{\{[ \t\r\n]*+)\.([A-Za-z]\w*+)"
+    r"(?:[ \t\r\n]++-\}\}[ \t\r\n]*+|[ \t\r\n]*+\}\})",
+    re.ASCII,
+)
 _BLANKS: Final = re.compile(r"[ \t\r\n]*+")
 _ESCAPED: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
 _BAD_ESCAPE: Final = re.compile(r"\\(?![0-9A-Fa-f]{2})")
+_UNSAFE: Final = re.compile(rb"[^ -'+-\[\]-~]")
 _DESCRIPTION: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*+(?:;[A-Za-z0-9._-]++)*+"
 _ITEM: Final = re.compile(
     rf"(?P<type>{_DESCRIPTION})?+[ ]*+"
@@ -48,13 +65,17 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """An element whose content is the value between constant pieces."""
+    """An element whose content is constant pieces with the values of ``names`` between them."""
 
     tag: int
     pieces: tuple[bytes, ...]
+    names: tuple[str, ...]
 
-    def encode(self, value: bytes) -> bytes:
-        return tlv(self.tag, value.join(self.pieces))
+    def encode(self, filling: _Octets) -> bytes:
+        if isinstance(filling, bytes):
+            return tlv(self.tag, filling.join(self.pieces))
+        filled = [filling[name] + piece for name, piece in zip(self.names, self.pieces[1:], strict=True)]
+        return tlv(self.tag, b"".join((self.pieces[0], *filled)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +85,13 @@ class _Constructed:
     tag: int
     parts: tuple[_Part, ...]
 
-    def encode(self, value: bytes) -> bytes:
-        return tlv(self.tag, b"".join([part if isinstance(part, bytes) else part.encode(value) for part in self.parts]))
+    def encode(self, filling: _Octets) -> bytes:
+        parts = [part if isinstance(part, bytes) else part.encode(filling) for part in self.parts]
+        return tlv(self.tag, b"".join(parts))
 
 
 _Part = bytes | _Value | _Constructed
+_Octets = bytes | Mapping[str, bytes]
 
 
 def _construct(tag: int, parts: Sequence[_Part]) -> _Part:
@@ -84,42 +107,93 @@ def _construct(tag: int, parts: Sequence[_Part]) -> _Part:
     return _Constructed(tag, tuple(joined))
 
 
-def _primitive(tag: int, pieces: tuple[bytes, ...]) -> _Part:
-    return tlv(tag, pieces[0]) if len(pieces) == 1 else _Value(tag, pieces)
-
-
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A compiled filter. Immutable; one object serves all requests."""
 
     template: str
-    takes_value: bool
-    """Whether the template has a placeholder."""
+    variables: frozenset[str]
+    """Names of its placeholders."""
     _root: _Part
 
-    def encode(self, value: str = "") -> bytes:
-        """The BER of the filter with ``value`` at every placeholder, as UTF-8 octets of an assertion value."""
+    def encode(self, filling: Filling = "") -> bytes:
+        """The BER of the filter with its placeholders filled, as UTF-8 octets of assertion values.
+
+        Raises ``UnicodeEncodeError`` (a ``ValueError``) for a lone surrogate, ``KeyError`` for a variable left out.
+        """
         root = self._root
-        return root if isinstance(root, bytes) else root.encode(value.encode())
+        if isinstance(root, bytes):
+            return root
+        if isinstance(filling, str):
+            return root.encode(filling.encode())
+        return root.encode({name: text.encode() for name, text in filling.items()})
 
-    def text(self, value: str = "") -> str:
-        """RFC 4515 text of what ``encode(value)`` sends, for logs and explain."""
-        return escape_filter_value(value).join(_PLACEHOLDER.split(self.template))
+    def text(self, filling: Filling = "") -> str:
+        """RFC 4515 text of what ``encode(filling)`` sends, for logs and explain."""
+
+        def fill(match: re.Match[str]) -> str:
+            return escape_filter_value(filling if isinstance(filling, str) else filling[match[1] or VALUE])
+
+        return _PLACEHOLDER.sub(fill, self.template)
 
 
-def compile_filter(template: str) -> Filter:
-    """Compile ``template``. Raises ``FilterError`` for text no directory could be sent, naming position and reason."""
+def compile_filter(template: str, variables: Collection[str] = (USERNAME,), user_attr: str = "") -> Filter:
+    """Compile ``template``, in which Go's ``variables`` may stand, and ``{{.UserAttr}}`` where ``user_attr`` is given.
+
+    Raises ``FilterError`` for text no directory could be sent, naming position and reason.
+    """
     if len(template) > MAX_CHARACTERS:
         raise FilterError(f"longer than {MAX_CHARACTERS} characters", MAX_CHARACTERS)
     if "\0" in template:
         raise FilterError("a NUL character (write \\00)", template.index("\0"))
+    _check_actions(template, (*variables, *([_USER_ATTR] if user_attr else [])))
+    expanded = _PLACEHOLDER.sub(lambda match: user_attr if match[1] == _USER_ATTR else match[0], template)
+    try:
+        return _compile(expanded)
+    except FilterError as error:
+        raise FilterError(error.reason, _place_before(template, error.position, len(user_attr))) from None
+
+
+def _check_actions(template: str, known: Collection[str]) -> None:
+    """Refuse what Go's templates can do beyond the variables that are known."""
+    for match in _PLACEHOLDER.finditer(template):
+        if match[1] and match[1] not in known:
+            names = " and ".join(f"{{{{.{name}}}}}" for name in known)
+            raise FilterError(f"an unknown variable (here there are {names})", match.start())
+    rest = _PLACEHOLDER.sub(lambda match: " " * len(match[0]), template)
+    if (position := rest.find("{{")) >= 0:
+        raise FilterError("a template action other than a variable such as {{.Username}}", position)
+
+
+def _place_before(template: str, position: int, length: int) -> int:
+    """What ``position`` was before each ``{{.UserAttr}}`` became ``length`` characters."""
+    for match in _PLACEHOLDER.finditer(template):
+        if match[1] == _USER_ATTR and match.start() < position:
+            position = max(match.start(), position + len(match[0]) - length)
+    return position
+
+
+def _compile(template: str) -> Filter:
     parser = _Parser(template.rstrip(" \t\r\n"))
     bare = parser.skip_blanks() != "("
     shown = parser.text[parser.position :]
     root = parser.body(0) if bare else parser.filter(0)
     if parser.skip_blanks():
         raise FilterError("something follows the filter", parser.position)
-    return Filter(f"({shown})" if bare else shown, _PLACEHOLDER.search(template) is not None, root)
+    names = frozenset(match[1] or VALUE for match in _PLACEHOLDER.finditer(shown))
+    return Filter(f"({shown})" if bare else shown, names, root)
+
+
+def any_of(attributes: Sequence[str], values: Iterable[bytes]) -> Filter:
+    """The filter for entries with one of ``values`` in one of ``attributes``. Without values it finds nothing."""
+    pairs = [(attribute, value) for value in values for attribute in attributes]
+    shown = "".join(f"({attribute}={_shown(value)})" for attribute, value in pairs)
+    parts = [tlv(_EQUAL, octets(attribute) + tlv(0x04, value)) for attribute, value in pairs]
+    return Filter(f"(|{shown})", frozenset(), _construct(_OR, parts))
+
+
+def _shown(value: bytes) -> str:
+    return _UNSAFE.sub(lambda match: b"\\%02x" % match[0][0], value).decode("ascii")
 
 
 class _Parser:
@@ -177,7 +251,7 @@ class _Parser:
             raise FilterError("no attribute before the comparison", start)
         if match["operator"] == "=" and "*" in value:
             return self._substrings(match["type"], value, match.end())
-        assertion = _primitive(0x04, self._pieces(value, match.end()))
+        assertion = self._assertion(0x04, value, match.end())
         return _construct(_ORDERING[match["operator"]], [octets(match["type"]), assertion])
 
     def _why_no_item(self, start: int) -> str:
@@ -194,7 +268,7 @@ class _Parser:
             parts.append(octets(match["rule"], _RULE))
         if match["type"]:
             parts.append(octets(match["type"], _TYPE))
-        parts.append(_primitive(_MATCH_VALUE, self._pieces(value, match.end())))
+        parts.append(self._assertion(_MATCH_VALUE, value, match.end()))
         if match["dn"]:
             parts.append(boolean(True, _DN_ATTRIBUTES))
         return _construct(_EXTENSIBLE, parts)
@@ -205,19 +279,21 @@ class _Parser:
         for index, chunk in enumerate(chunks):
             if chunk:
                 tag = _INITIAL if index == 0 else _FINAL if index == len(chunks) - 1 else _ANY
-                parts.append(_primitive(tag, self._pieces(chunk, offset)))
+                parts.append(self._assertion(tag, chunk, offset))
             offset += len(chunk) + 1
         if not parts:
             return octets(attribute, _PRESENT)
         return _construct(_SUBSTRINGS, [octets(attribute), _construct(0x30, parts)])
 
-    def _pieces(self, text: str, offset: int) -> tuple[bytes, ...]:
-        """The constant octets before, between and behind the placeholders of one value."""
+    def _assertion(self, tag: int, text: str, offset: int) -> _Part:
+        """The element for one value, or part of one: its constant octets, and the placeholders between them."""
         if (star := text.find("*")) >= 0:
             raise FilterError("an asterisk in a value (write \\2a)", offset + star)
         if bad := _BAD_ESCAPE.search(text):
             raise FilterError("a backslash without two hexadecimal digits (write \\5c)", offset + bad.start())
-        return tuple(
-            _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), piece.encode())
-            for piece in _PLACEHOLDER.split(text)
+        split = _PLACEHOLDER.split(text)  # every other item is the name of a variable, None for %s
+        pieces = tuple(
+            _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), piece.encode()) for piece in split[::2]
         )
+        names = tuple(name or VALUE for name in split[1::2])
+        return _Value(tag, pieces, names) if names else tlv(tag, pieces[0])

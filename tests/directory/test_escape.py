@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.directory.escape import DnError, escape_dn_value, escape_filter_value, first_cn, normalise_dn, parse_dn
+from gateway.directory.escape import DnError, escape_dn_value, escape_filter_value, normalise_dn, parse_dn
 from tests.directory import ldap3_oracle
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -107,7 +107,6 @@ def test_parsing(dn: str, rdns: list[list[tuple[str, str]]]) -> None:
 def test_no_dn(dn: str) -> None:
     with pytest.raises(DnError):
         parse_dn(dn)
-    assert first_cn(dn) == ""
 
 
 NORMALISED = [
@@ -129,22 +128,6 @@ def test_normalising(dn: str, normal: str) -> None:
 def test_normalising_twice_changes_nothing(pairs: list[tuple[str, str]]) -> None:
     once = normalise_dn(",".join(f"{kind}={escape_dn_value(value)}" for kind, value in pairs))
     assert normalise_dn(once) == once
-
-
-# DECISIONS 9, vault.md 5.
-FIRST_CN = [
-    ("cn=admins,ou=groups,dc=x", "admins"),
-    ("CN=Research\\, Development,dc=x", "Research, Development"),
-    ("ou=a+cn=b,cn=c", "b"),
-    ("uid=a,dc=x", ""),
-    ("just a name", ""),
-    ("cn=#0c0141,dc=x", "A"),
-]
-
-
-@pytest.mark.parametrize(("dn", "name"), FIRST_CN)
-def test_first_cn(dn: str, name: str) -> None:
-    assert first_cn(dn) == name
 
 
 @pytest.mark.parametrize("dn", ["cn=" + "a" * 300_000 + '"', "cn=" + " " * 300_000 + '"', "cn=" + "\\2" * 150_000,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from gateway.directory.ber import octets, tlv
 from gateway.directory.escape import escape_filter_value
-from gateway.directory.filters import MAX_DEPTH, FilterError, compile_filter
+from gateway.directory.filters import MAX_DEPTH, USER_DN, USERNAME, VALUE, FilterError, any_of, compile_filter
 from gateway.directory.messages import SearchRequest, envelope
 from tests.directory import ldap3_oracle
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="%{"), max_size=20)  # no placeholders
 TRIMMED = TEXT.map(str.strip).filter(bool)  # ldap3 takes blanks away
 NAMES = st.sampled_from(["cn", "objectClass", "uid", "2.5.4.3", "cn;lang-de", "member-of"])
 RULES = st.sampled_from(["1.2.840.113556.1.4.1941", "2.5.13.5"])
@@ -68,7 +68,7 @@ def test_a_value_put_in_is_the_escaped_value_written_out(text: str, value: str) 
     template = f"(&{text}(|(uid=%s)(mail={{0}}@example.com)(cn=*%s*)(member:2.5.13.5:=cn=%s,dc=x)))"
     compiled = compile_filter(template)
     written = compiled.text(value)
-    assert compiled.takes_value
+    assert compiled.variables == {"%s"}
     assert written == template.replace("%s", escape_filter_value(value)).replace("{0}", escape_filter_value(value))
     assert compiled.encode(value) == compile_filter(written).encode()
 
@@ -113,7 +113,7 @@ ACCEPTED = [
 def test_accepted(text: str, expected: bytes) -> None:
     compiled = compile_filter(text)
     assert compiled.encode() == expected
-    assert not compiled.takes_value
+    assert not compiled.variables
     assert compile_filter(compiled.text()).encode() == expected
 
 
@@ -160,6 +160,83 @@ def test_refused(text: str, position: int) -> None:
     assert str(position) in str(caught.value)
 
 
+GROUP = (USERNAME, USER_DN)
+FILLING = {USERNAME: "ada", USER_DN: "cn=a (*) b,dc=x", VALUE: "17"}
+
+# vault.md 3: Go's variables, with blanks and trim markers; template, the same written out for FILLING
+TEMPLATES = [
+    ("vault.md 3, default of userfilter", "({{.UserAttr}}={{.Username}})", "(cn=ada)"),
+    ("vault.md 3, default of groupfilter", "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))",
+     "(|(memberUid=ada)(member=cn=a \\28\\2a\\29 b,dc=x)(uniqueMember=cn=a \\28\\2a\\29 b,dc=x))"),
+    ("vault.md 5, AD in-chain", "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:={{.UserDN}}))",
+     "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:=cn=a \\28\\2a\\29 b,dc=x))"),
+    ("grafana.md 2.5, AD in-chain", "(member:1.2.840.113556.1.4.1941:=%s)", "(member:1.2.840.113556.1.4.1941:=17)"),
+    ("vault.md 3, blanks", "(cn={{ .Username\t}})", "(cn=ada)"),
+    ("vault.md 3, trim markers", "(cn=x  {{- .Username -}}  y)", "(cn=xaday)"),
+    ("vault.md 3, no trim marker without a blank", "(cn=x {{ .Username }} y)", "(cn=x ada y)"),
+    ("vault.md 3, UserAttr anywhere", "(|({{.UserAttr}}=*)(x={{.UserAttr}})({{.UserAttr}}:dn:=y))", "(|(cn=*)(x=cn)(cn:dn:=y))"),
+    ("all spellings in one value", "(cn=%s-{0}-{{.Username}}-{{.UserDN}})", "(cn=17-17-ada-cn=a \\28\\2a\\29 b,dc=x)"),
+    ("in substrings", "(cn=*{{.Username}}*%s)", "(cn=*ada*17)"),
+    ("braces written out", "(cn=\\7b\\7bx}})", "(cn=\\7b\\7bx}})"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("template", "written"), [row[1:] for row in TEMPLATES], ids=[row[0] for row in TEMPLATES])
+def test_templates(template: str, written: str) -> None:
+    compiled = compile_filter(template, GROUP, user_attr="cn")
+    assert compiled.encode(FILLING) == compile_filter(written).encode()
+    assert compile_filter(compiled.text(FILLING)).encode() == compiled.encode(FILLING)
+
+
+UNKNOWN = [
+    ("vault.md 3, unknown variable", "(cn={{.UserName}})", 4),
+    ("vault.md 3, UserDN in a user filter", "(member={{.UserDN}})", 8),
+    ("an action", "(cn={{if .Username}}x{{end}})", 4),
+    ("a pipeline", "(cn={{.Username | printf}})", 4),
+    ("unfinished", "(cn={{.Username)", 4),
+    ("a trim marker without a blank is a minus", "(cn={{-.Username}})", 4),
+    ("a variable as attribute", "({{.Username}}=x)", 1),
+    ("a position behind UserAttr", "(&({{.UserAttr}}=x)(y))", 20),
+]
+
+
+@pytest.mark.parametrize(("template", "position"), [row[1:] for row in UNKNOWN], ids=[row[0] for row in UNKNOWN])
+def test_templates_refused(template: str, position: int) -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter(template, user_attr="averylongattributename")
+    assert caught.value.position == position
+
+
+def test_a_variable_without_a_value_is_no_empty_one() -> None:
+    with pytest.raises(KeyError):
+        compile_filter("(cn={{.Username}})").encode({VALUE: "x"})
+
+
+@settings(deadline=None)
+@given(FILTERS, TEXT.filter(bool), TEXT.filter(bool))
+def test_each_variable_gets_its_own_value(text: str, username: str, user_dn: str) -> None:
+    compiled = compile_filter(f"(&{text}(|(uid={{{{.Username}}}})(member=x{{{{.UserDN}}}}y{{{{.Username}}}})))", GROUP)
+    name, dn = escape_filter_value(username), escape_filter_value(user_dn)
+    filling = {USERNAME: username, USER_DN: user_dn}
+    assert compiled.encode(filling) == compile_filter(f"(&{text}(|(uid={name})(member=x{dn}y{name})))").encode()
+
+
+def hexadecimal(value: bytes) -> str:
+    return "".join(f"\\{octet:02x}" for octet in value)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=5))
+def test_any_of(values: list[bytes]) -> None:
+    compiled = any_of(("objectSid", "uniqueMember"), values)
+    written = "".join(
+        f"({name}={hexadecimal(value)})" for value in values for name in ("objectSid", "uniqueMember")
+    )
+    assert compiled.encode() == compile_filter(f"(|{written})").encode() == compile_filter(compiled.text()).encode()
+    if values:
+        assert envelope(1, SearchRequest("", compiled, ["cn"]).encode()) == ldap3_filter(f"(|{written})")
+
+
 # peers.md 7, vault.md 14: injection by the login.
 @pytest.mark.parametrize("value", ["*", "x)(objectClass=*", "x)(|(uid=*", "\\2a", "a\0b", "%s", "{0}", "ö", "(&)"])
 def test_no_value_changes_the_filter(value: str) -> None:
@@ -183,6 +260,7 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["(" * 16_000, "(&" * 8_000, "(cn=" + "*" * 16_000, "(cn=" + "\\" * 16_000, "a" * 16_000,
+                                  "(cn=" + "{{" * 8_000, "(cn=" + " {{-" * 4_000, "{{ " + " " * 16_000,
                                   "(a" + ";b" * 7_000 + ")", " " * 16_000])  # fmt: skip
 def test_hostile_filters_cost_little(text: str) -> None:
     started = time.process_time()
