@@ -11,10 +11,12 @@ import re
 from typing import Any, Final
 
 from .describe import Key, Kind, Part, describe, parts
+from .schema import Server
 from .schema.fields import Form
 from .schema.shape import Leaf, Node, Tables
 from .schema.units import LONGEST_SECONDS
 from .spellings import NATIVE, ROOT, SPELLINGS
+from .vault_fields import VAULT
 
 Json = dict[str, Any]
 
@@ -104,6 +106,7 @@ def json_schema() -> Json:
     """The schema as plain JSON data."""
     whole = describe()
     definitions = {part.model: _table(part) for part in parts(whole) if part is not whole}
+    definitions[Server.__name__]["properties"] |= _spelled(VAULT, ())["properties"]
     schema = _table(whole)
     spelled = {name: _spelled(node, (name,)) for name, node in ROOT.keys.items() if name not in NATIVE.keys}
     return {
@@ -154,7 +157,7 @@ def _key(key: Key) -> Json:
 
 
 def _spelled(node: Node, path: tuple[str, ...]) -> Json:
-    """What ClearML calls otherwise: only how it is written."""
+    """What ClearML or Vault calls otherwise: only how it is written."""
     if isinstance(node, Leaf):
         written = _KINDS[_FORMS.get(node.form, Kind.TEXT)]
         key = next((".".join(row.key) for row in SPELLINGS if row.spelled == path), "")

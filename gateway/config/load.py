@@ -25,6 +25,7 @@ from .layer import Layer, LayerTree, Shaper
 from .merge import Merger, fill, live
 from .origin import DEFAULT, ConfigurationError, Given, Origin, Problem, Problems
 from .origin import Path as KeyPath
+from .presets import apply_presets
 from .reading import Content, Reading, anchored
 from .schema import Configuration
 from .schema.fields import Form
@@ -165,6 +166,7 @@ def _merge(layers: Sequence[Layer], problems: Problems) -> LayerTree:
     merger = Merger(problems)
     for layer in layers:
         merger.overlay(NATIVE, tree, layer.tree)
+    apply_presets(tree, problems)
     for layer in layers:
         fill(NATIVE, tree, layer.fallbacks)
         for name in layer.grafana:

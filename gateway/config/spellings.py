@@ -21,6 +21,7 @@ from .schema import Configuration, Secret, plain_form
 from .schema.fields import Form
 from .schema.people import check_password_hash
 from .schema.shape import Leaf, Node, Table, Tables, shape_of
+from .vault_fields import translate_servers, with_vault_fields
 from .wording import Wording, filled
 
 LDAP: Final = ("apiserver", "auth", "fixed_user_providers", "ldap")
@@ -166,8 +167,8 @@ def _grow(entries: Sequence[tuple[Path, Node]], path: Path = ()) -> Table:
 _SPELLED: Final = _grow([*((row.spelled, Leaf(row.form)) for row in SPELLINGS), *_SPECIAL.items()])
 NATIVE: Final = shape_of(Configuration)
 """Shape of our own keys."""
-ROOT: Final = Table({**NATIVE.keys, **_SPELLED.keys})
-"""Shape of everything a layer may give: our keys and ClearML's."""
+ROOT: Final = Table({**with_vault_fields(NATIVE).keys, **_SPELLED.keys})
+"""Shape of everything a layer may give: our keys, Vault's fields of servers, and ClearML's keys."""
 KNOWN: Final = known_keys(ROOT)
 """Every known key with its dotted path."""
 
@@ -217,6 +218,7 @@ class _Translator:
     def translate(self, layer: Layer) -> None:
         """Translate one layer in place."""
         self._placed = {}
+        translate_servers(layer.tree, self._problems, self.wording)
         spelled = {name: layer.tree.pop(name) for name in _SPELLED.keys if name in layer.tree}
         for row in SPELLINGS:
             for names, given in _matches(spelled, row.spelled):

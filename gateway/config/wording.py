@@ -17,9 +17,13 @@ class Wording:
         self._given: dict[Path, tuple[Path, str]] = {}
         self._tables: set[Path] = set()
 
+    def note_alone(self, spelled: Path, key: Path, origin: Origin) -> None:
+        """Remember that ``key`` was given as ``spelled``, which says nothing about other keys of its table."""
+        self._given[key] = (spelled, origin.place)
+
     def note(self, spelled: Path, key: Path, origin: Origin) -> None:
         """Remember that ``key`` was given as ``spelled``."""
-        self._given[key] = (spelled, origin.place)
+        self.note_alone(spelled, key, origin)
         self._tables.update(key[:length] for length in range(2, len(key)))
 
     def spelled(self, key: Path, place: str = "") -> Path | None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.reading import CERTIFICATE_SIZE, SourceError, read_bytes
+from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.connection import Endpoint
 from gateway.directory.pool import Pool
 from gateway.directory.tls import tls_context
 
 if TYPE_CHECKING:
-    from gateway.config.schema import Server
+    from gateway.config.schema import Secret, Server
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def _settings(server: Server) -> dict[str, Any]:
         "tls": _tls_settings(server) if _with_tls(server) else None,
         "bind_dn": server.bind_dn if server.mode in ("service", "unauthenticated") else "",
         "bind_password": server.bind_password if server.mode == "service" else None,
-        "service": server.mode != "single",
+        "service": server.mode in SEARCH_MODES,
         "binds": server.pool.binds,
         "idle_seconds": server.pool.idle,
         "backoff_seconds": server.pool.backoff,
@@ -102,6 +103,9 @@ def _tls_settings(server: Server) -> dict[str, Any]:
         "skip_verify": server.ssl_skip_verify,
         "client_cert": server.client_cert or "",
         "client_key": server.client_key or "",
+        "ca_text": server.root_ca_cert_value,
+        "client_cert_text": server.client_cert_value,
+        "client_key_text": server.client_key_value,
         "min_version": server.min_tls_version,
         "max_version": server.max_tls_version,
         "ciphers": server.tls_ciphers,
@@ -109,7 +113,8 @@ def _tls_settings(server: Server) -> dict[str, Any]:
 
 
 def _tls_context(name: str, tls: dict[str, Any]) -> ssl.SSLContext:
-    context, ignored = tls_context(**tls)
+    key: Secret = tls["client_key_text"]
+    context, ignored = tls_context(**{**tls, "client_key_text": key.reveal()})
     for text in ignored:
         log.warning("server %s: %s", name, text)
     return context
@@ -133,5 +138,6 @@ def _certificates(server: Server) -> bytes:
 def _certificate_files(server: Server) -> list[Path]:
     """In order. Without authorities of its own a server trusts those of the system, which are updated too."""
     system = ssl.get_default_verify_paths().cafile
-    authorities = server.root_ca_cert or ((Path(system),) if system else ())
+    own = server.root_ca_cert or server.root_ca_cert_value
+    authorities = server.root_ca_cert if own else ((Path(system),) if system else ())
     return [*authorities, *(path for path in (server.client_cert, server.client_key) if path)]

@@ -7,8 +7,13 @@ Grafana or Vault work here.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
+import os
 import ssl
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,22 +44,28 @@ def tls_context(
     skip_verify: bool = False,
     client_cert: str | Path = "",
     client_key: str | Path = "",
+    ca_text: str = "",
+    client_cert_text: str = "",
+    client_key_text: str = "",
     min_version: str = "TLS1.2",
     max_version: str = "TLS1.3",
     ciphers: Sequence[str] = (),
 ) -> tuple[ssl.SSLContext, list[str]]:
     """The context, and one text per setting that was ignored because nobody knows it (grafana.md 1.3: not an error).
 
-    ``ca_files`` empty means the system's authorities. ``client_cert`` is used when ``client_key`` is given too.
+    ``ca_files`` and ``ca_text`` empty mean the system's authorities. ``client_cert`` is used when ``client_key`` is
+    given too. A ``_text`` is PEM, or base64 of that, in place of a file.
     Versions are ``TLS1.0`` to ``TLS1.3`` in any case; ciphers are Go (IANA) or OpenSSL names in any case.
     Raises ``TlsSettingsError``.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _trust(context, ca_files)
+    _trust(context, ca_files, ca_text)
     if skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if client_cert and client_key:
+    if client_cert_text or client_key_text:
+        _identify_by_text(context, client_cert_text or _text_of(client_cert), client_key_text or _text_of(client_key))
+    elif client_cert and client_key:
         _identify(context, Path(client_cert), Path(client_key))
     ignored = _limit_versions(context, min_version, max_version)
     return context, ignored + _choose_ciphers(context, ciphers)
@@ -63,7 +74,7 @@ def tls_context(
 def check_authorities(ca_files: Sequence[str | Path]) -> None:
     """Whether these files can be trusted, without the system's own being read. Raises ``TlsSettingsError``."""
     if ca_files:
-        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_files)
+        _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_files, "")
 
 
 def check_identity(certificate: str | Path, key: str | Path) -> None:
@@ -71,11 +82,16 @@ def check_identity(certificate: str | Path, key: str | Path) -> None:
     _identify(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Path(certificate), Path(key))
 
 
-def _trust(context: ssl.SSLContext, ca_files: Sequence[str | Path]) -> None:
-    if not ca_files:
+def _trust(context: ssl.SSLContext, ca_files: Sequence[str | Path], ca_text: str) -> None:
+    if not ca_files and not ca_text:
         context.load_default_certs()
         return
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if ca_text:
+        try:
+            context.load_verify_locations(cadata=pem_text(ca_text))
+        except ssl.SSLError as error:
+            raise TlsSettingsError("no usable certificate in PEM form") from error
     for name in ca_files:
         try:
             text = read_bytes(Path(name), CERTIFICATE_SIZE).decode("ascii", "ignore")
@@ -99,6 +115,45 @@ def _identify(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         context.load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, ValueError) as error:
         raise TlsSettingsError(f"{certificate}, {key}: no certificate with its unencrypted key in PEM form") from error
+
+
+def pem_text(text: str) -> str:
+    """PEM as it is, or out of its base64. Raises ``TlsSettingsError``, which quotes nothing, for any other text."""
+    if "-----BEGIN " not in text:
+        try:
+            text = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+        except (binascii.Error, ValueError):
+            text = ""
+    if "-----BEGIN " not in text or not text.isascii():
+        raise TlsSettingsError("expected PEM (-----BEGIN ...), or base64 of that")
+    return text
+
+
+def _text_of(file: str | Path) -> str:
+    try:
+        return Path(file).read_text(encoding="ascii", errors="ignore") if file else ""
+    except OSError as error:
+        raise TlsSettingsError(f"{file}: {error.strerror or error}") from error
+
+
+def _identify_by_text(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    if not certificate or not key:
+        return
+    with _private_file(f"{pem_text(certificate)}\n{pem_text(key)}\n") as name:
+        try:
+            context.load_cert_chain(name, password="")
+        except (OSError, ValueError) as error:
+            raise TlsSettingsError("no certificate with its unencrypted key in PEM form") from error
+
+
+@contextlib.contextmanager
+def _private_file(text: str) -> Iterator[str]:
+    """Name of a file that holds ``text``. OpenSSL takes a key from a file alone; on Linux this one stays in memory."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("key"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode())
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else str(file.name)
 
 
 def _limit_versions(context: ssl.SSLContext, minimum: str, maximum: str) -> list[str]:

@@ -263,11 +263,15 @@ FILTERS: list[tuple[str, str]] = [
     ("(uid={0})", ""),
     ("(&(uid=%s)(x={SSHA}))", ""),
     ("(objectClass=person)", "warning: has no %s or {0}"),
-    ("(uid={{.Username}})", "error: {{.Username}} is taken as it stands"),
+    ("(uid={{.Username}})", ""),
+    ("({{.UserAttr}}={{- .Username }})", ""),
+    ("(uid={{.UserDN}})", "error: an unknown variable (here there are {{.Username}} and {{.UserAttr}}) at position 5"),
+    ("(uid={{.username}})", "error: an unknown variable"),
+    ("(uid={{printf .Username}})", "error: "),
     ("(uid={username})", "error: {username} is taken as it stands"),
     ("(uid=%{user})", "error: %{user} is taken as it stands"),
     ("(uid=${user})", "error: ${user} is taken as it stands"),
-    ("(|(uid=%s)(mail={{.Username}}))", "warning: {{.Username}} is taken as it stands"),
+    ("(|(uid=%s)(mail={{.Username}}))", ""),
 ]
 
 

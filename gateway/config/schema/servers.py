@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -29,13 +29,20 @@ from .fields import (
     no_items,
 )
 from .people import ClearmlRole
-from .section import Finding, Section, not_both
+from .presets import PRESETS
+from .section import Finding, Section, Severity, not_both
 
 OrgRole = Literal["", "Viewer", "Editor", "Admin", "None"]
-BindMode = Literal["service", "anonymous", "unauthenticated", "single"]
+BindMode = Literal["service", "anonymous", "unauthenticated", "single", "direct", "upn"]
+Preset = Literal["active_directory", "openldap", "freeipa", "389ds", "lldap", "custom", "vault"]
 
+SEARCH_MODES: Final = frozenset({"service", "anonymous", "unauthenticated"})
+"""Modes in which people are looked up before their password is checked."""
 SERVER_NAME: Final = re.compile(r"(?!\d+$)[a-z0-9][a-z0-9_./-]*", re.ASCII | re.IGNORECASE)
-PLACEHOLDER: Final = re.compile(r"%s|\{0\}")
+PLACEHOLDER: Final = re.compile(r"%s|\{0\}|\{\{")
+"""Begins what stands for the user name in a template."""
+_ATTRIBUTE: Final = re.compile(r"[a-z][a-z0-9_.;-]*|[0-9]+(\.[0-9]+)*", re.ASCII | re.IGNORECASE)
+_DOMAIN: Final = re.compile(r"[^\s@\0-\x1f\x7f]+")
 
 
 class Attributes(Section):
@@ -140,6 +147,37 @@ def _username_of(data: dict[str, Any]) -> str:
     return attributes.username if isinstance(attributes, Attributes) else "uid"
 
 
+def _bases_of(data: dict[str, Any]) -> tuple[str, ...]:
+    user_dn = data.get("user_dn", "")
+    return (user_dn,) if user_dn and not PLACEHOLDER.search(user_dn) else ()
+
+
+def _recheck_of(data: dict[str, Any]) -> Literal["service", "none"]:
+    return "service" if _mode(data) in SEARCH_MODES else "none"
+
+
+def _mode(given: Mapping[str, Any]) -> BindMode:
+    """``bind_mode`` with ``auto`` decided by grafana.md 2.2, for preset ``vault`` by vault.md 4.2."""
+    mode: BindMode | Literal["auto"] = given["bind_mode"]
+    if mode != "auto":
+        return mode
+    bind_dn, password = given["bind_dn"], given["bind_password"]
+    if given["preset"] == "vault":
+        if bind_dn and password:
+            return "service"
+        if not given["discover_dn"]:
+            return "upn" if given["upn_domain"] else "direct"
+    elif password:
+        return "service"
+    elif PLACEHOLDER.search(bind_dn):
+        return "single"
+    elif given["upn_domain"]:
+        return "upn"
+    elif given["user_dn"]:
+        return "direct"
+    return "unauthenticated" if bind_dn else "anonymous"
+
+
 class Server(Section):
     """A directory server, or several hosts that hold the same directory."""
 
@@ -147,6 +185,8 @@ class Server(Section):
     """Name in logs, tokens and variable names; unnamed servers are called ldap, ldap2, ..."""
     realm: Flag = True
     """Whether people may log in against it without naming it."""
+    preset: Preset = "custom"
+    """Kind of directory: gives filters, attributes and timeouts where nothing else does."""
     host: Text = ""
     """One or more hosts separated by blanks, tried in order."""
     port: Annotated[Int, Field(ge=0, le=65535)] = 0
@@ -171,6 +211,12 @@ class Server(Section):
     """File with our certificate."""
     client_key: OptionalPath = None
     """File with its key."""
+    root_ca_cert_value: Text = ""
+    """CA certificates in PEM, or base64 of that, instead of or besides ``root_ca_cert``."""
+    client_cert_value: Text = ""
+    """Our certificate in PEM, or base64 of that, instead of ``client_cert``."""
+    client_key_value: SecretText = Field(default_factory=Secret)
+    """Its key in PEM, or base64 of that, instead of ``client_key``."""
     timeout: Duration = 10.0
     """Setting up a connection, for each address; 0 means 10 s."""
     request_timeout: Annotated[Duration, Field(gt=0)] = 10.0
@@ -181,13 +227,24 @@ class Server(Section):
     """Service account, or for single bind a template with ``%s`` for the user name."""
     bind_password: SecretText = Field(default_factory=Secret)
     """Password of the service account."""
-    bind_mode: Literal["auto", "service", "anonymous", "unauthenticated", "single"] = "auto"
-    """How the server is searched; ``auto`` follows from ``bind_dn`` and ``bind_password``."""
+    bind_mode: Literal["auto", "service", "anonymous", "unauthenticated", "single", "direct", "upn"] = "auto"
+    """How people are found and their passwords checked; ``auto`` follows from what else is given."""
+    discover_dn: Flag = False
+    """With preset ``vault``: without a service account, people are searched anonymously. Others do so anyway."""
+    user_dn: Text = ""
+    """Bind mode ``direct``: DN of a user with ``%s`` for the name, or what follows ``user_attr`` and the name in it."""
+    user_attr: Text = "uid"
+    """Attribute in the first part of a DN that is made of ``user_dn``; ``{{.UserAttr}}`` in ``search_filter``."""
+    upn_domain: Text = ""
+    """Bind mode ``upn``: what follows the name and ``@``."""
+    samaccountname_login: Flag = False
+    """Bind mode ``upn``: the entry may also be found by sAMAccountName."""
     attributes: Attributes = Field(default_factory=Attributes)
     search_filter: Text = Field(default_factory=_filter_of)
-    """Filter that finds a user; ``%s`` or ``{0}`` is the user name. Default: the username attribute equals it."""
-    search_base_dns: ExactTexts = ()
-    """Where users are searched, in order."""
+    """Filter that finds a user; ``%s``, ``{0}`` or ``{{.Username}}`` is the user name. Default: the username attribute
+    equals it."""
+    search_base_dns: ExactTexts = Field(default_factory=_bases_of)
+    """Where users are searched, in order. Default: ``user_dn``."""
     multiple_entries: Literal["refuse", "first"] = "refuse"
     """What to do where the filter finds several people within one base."""
     dereference_aliases: Literal["never", "finding", "searching", "always"] = "never"
@@ -202,12 +259,33 @@ class Server(Section):
     """Attribute that holds a group's name."""
     group_comparison: Literal["exact", "dn"] = "exact"
     """How ``group_dn`` is compared: as text without regard to ASCII case, or as a DN."""
+    anonymous_group_search: Flag = False
+    """Search groups on a connection that is bound as nobody."""
+    use_token_groups: Flag = False
+    """Active Directory: take the groups from ``tokenGroups`` instead of ``group_search_filter``."""
+    primary_group: Flag = False
+    """Active Directory: add the user's primary group, which neither ``memberOf`` nor ``member`` tells."""
+    nested_groups: Flag = False
+    """Add the groups that a user's groups are in, and so on."""
+    nested_depth: Annotated[Int, Field(ge=1, le=100)] = 10
+    """How many times that is done at most."""
+    page_size: Annotated[Int, Field(ge=0, le=100_000)] = 0
+    """Entries per page of a group search; 0 means no paging."""
     max_groups: Annotated[Int, Field(ge=1)] = 5000
     """Most groups of one user."""
     require_mapping: Flag = False
     """Refuse who matches no group mapping, where there are any."""
     group_mappings: tuple[GroupMapping, ...] = ()
     """What membership in groups gives, in order."""
+    recheck: Literal["service", "none"] = Field(default_factory=_recheck_of)
+    """``service``: when a token is renewed, the person is looked up again. ``none``: renewal prolongs nothing. Default:
+    ``service`` where people are searched before they bind."""
+    case_sensitive_names: Flag = False
+    """Do not lower-case ``{{.Username}}`` in ``group_search_filter``."""
+    username_as_alias: Flag = False
+    """Without effect so far; for the Vault API: an identity goes by the name that was typed."""
+    use_pre111_group_cn_behavior: Flag = False
+    """Only ``CN`` in capitals counts as the name of a group."""
     pool: Pool = Field(default_factory=Pool)
     clearml: ClearmlServer = Field(default_factory=ClearmlServer)
 
@@ -225,28 +303,25 @@ class Server(Section):
 
     @property
     def mode(self) -> BindMode:
-        """``bind_mode`` with ``auto`` decided by grafana.md 2.2."""
-        if self.bind_mode != "auto":
-            return self.bind_mode
-        if self.bind_password:
-            return "service"
-        if PLACEHOLDER.search(self.bind_dn):
-            return "single"
-        return "unauthenticated" if self.bind_dn else "anonymous"
+        """``bind_mode`` with ``auto`` decided."""
+        return _mode(vars(self))
+
+    @property
+    def user_bases(self) -> tuple[str, ...]:
+        """Where users are searched. Without a base (possible with preset ``vault``) that is everywhere."""
+        return self.search_base_dns or ("",)
 
     @property
     def group_bases(self) -> tuple[str, ...]:
-        """Where groups are searched."""
-        return self.group_search_base_dns or self.search_base_dns
+        """Where groups are searched; nowhere with preset ``vault`` and without a base (vault.md 5)."""
+        return self.group_search_base_dns or (() if self.preset == "vault" else self.search_base_dns)
 
     def findings(self) -> Iterator[Finding]:
         yield from self._name_findings()
         yield from self._address_findings()
         yield from self._tls_findings()
         yield from self._bind_findings()
-        for key in ("search_filter", "search_base_dns"):
-            if not getattr(self, key):
-                yield Finding((key,), "is needed", absence=True)
+        yield from self._people_findings()
 
     def _name_findings(self) -> Iterator[Finding]:
         if self.name.lower() == LOCAL:
@@ -265,10 +340,13 @@ class Server(Section):
             yield Finding(("urls" if self.urls else "host",), str(error))
 
     def _tls_findings(self) -> Iterator[Finding]:
-        if self.client_cert and not self.client_key:
-            yield Finding(("client_cert",), "needs client_key as well", rests_on=(("client_key",),))
-        if self.client_key and not self.client_cert:
-            yield Finding(("client_key",), "needs client_cert as well", rests_on=(("client_cert",),))
+        for key in ("client_cert", "client_key"):
+            yield from not_both(key, f"{key}_value", (getattr(self, key), getattr(self, f"{key}_value")))
+        for key, other in (("client_cert", "client_key"), ("client_key", "client_cert")):
+            given = next((name for name in (key, f"{key}_value") if getattr(self, name)), "")
+            if given and not getattr(self, other) and not getattr(self, f"{other}_value"):
+                rests_on = ((other,), (f"{other}_value",))
+                yield Finding((given,), f"needs {other} as well", rests_on=rests_on)
         if self.max_tls_version < self.min_tls_version:
             message = "is older than min_tls_version"
             yield Finding(("max_tls_version",), message, rests_on=(("min_tls_version",),))
@@ -284,3 +362,27 @@ class Server(Section):
             yield Finding(("bind_dn",), message, "warning", rests_on=(("bind_password",),))
         if self.mode == "single" and PLACEHOLDER.search(self.bind_dn) is None:
             yield Finding(("bind_dn",), "single bind needs %s or {0} in place of the user name")
+        if self.recheck == "service" and self.mode not in SEARCH_MODES:
+            message = f"bind_mode {self.mode} leaves nobody to look people up as: set none"
+            yield Finding(("recheck",), message, rests_on=(("bind_mode",), ("bind_password",)))
+        if _ATTRIBUTE.fullmatch(self.user_attr) is None:
+            yield Finding(("user_attr",), "expected the name of an attribute")
+        if self.upn_domain and _DOMAIN.fullmatch(self.upn_domain) is None:
+            yield Finding(("upn_domain",), "expected a domain such as example.com, without @ and blanks")
+
+    def _people_findings(self) -> Iterator[Finding]:
+        """How people are found. The Vault API may write a server bit by bit, so for it what is missing is a warning."""
+        missing: Severity = "warning" if self.preset == "vault" else "error"
+        if self.mode == "direct" and not self.user_dn:
+            message = "is needed in bind_mode direct: until then nobody can log in"
+            yield Finding(("user_dn",), message, missing, absence=True, rests_on=(("bind_password",),))
+        if self.mode == "upn" and not self.upn_domain:
+            yield Finding(("upn_domain",), "is needed in bind_mode upn", absence=True, rests_on=(("bind_mode",),))
+        if self.mode != "direct" and self.preset != "vault" and not self.search_base_dns:
+            yield Finding(("search_base_dns",), "is needed", absence=True, rests_on=(("user_dn",),))
+        if self.mode not in ("direct", "upn"):
+            if not self.search_filter:
+                yield Finding(("search_filter",), "is needed", absence=True)
+        elif self.search_filter not in (PRESETS[self.preset].get("search_filter"), _filter_of(vars(self))):
+            message = f"is not looked at in bind_mode {self.mode}: it keeps nobody out"
+            yield Finding(("search_filter",), message, "warning", rests_on=(("bind_mode",), ("bind_password",)))
