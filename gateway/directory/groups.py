@@ -1,69 +1,196 @@
-"""Which groups an account is in: the values of ``memberOf``, or a search for groups that name the account."""
+"""Which groups an account is in (grafana.md 2.5, vault.md 5).
+
+One of three sources gives the direct groups: the person's ``memberOf``, a search for groups that name the person, or
+Active Directory's ``tokenGroups``, which holds the indirect ones too. To the first two the primary group may be added,
+and the groups above them, level by level. Round trips: none for ``memberOf``, one for a search (the primary group is
+asked for at the same time), two for ``tokenGroups``, one for each level.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+import logging
+from collections.abc import Coroutine, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.account import first_value
-from gateway.directory.escape import DnError, Rdn, first_cn, parse_dn
-from gateway.directory.filters import compile_filter
+from gateway.directory.account import DN_ATTRIBUTE, first_value
+from gateway.directory.escape import DnError
+from gateway.directory.filters import USER_DN, USERNAME, VALUE, Filling, Filter, any_of, compile_filter
+from gateway.directory.group_names import GroupNames, naming_context
 from gateway.directory.messages import Dereference, Entry, Scope, SearchRequest
-from gateway.identity import Group, fold_name
+from gateway.directory.nested import ancestors
+from gateway.directory.searches import (
+    NO_SUCH_OBJECT,
+    Searcher,
+    SearchFailed,
+    all_values,
+    ask,
+    ask_all,
+    ask_in_pages,
+    in_chunks,
+    together,
+)
+from gateway.directory.sids import is_sid, sibling
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
+    from gateway.identity import Group
 
-_MEMBER_OF: Final = "memberof"
+log = logging.getLogger(__name__)
+
+GROUP_VARIABLES: Final = (USERNAME, USER_DN)
+"""What may stand in ``group_search_filter`` besides ``%s`` (vault.md 3)."""
+
+CHUNK: Final = 100
+"""Groups that one filter asks about. slapd takes no more than 256 KB from an anonymous connection."""
+
+_MEMBERS: Final = ("member", "uniqueMember")
+_OBJECT_SID, _PRIMARY_GROUP, _TOKEN_GROUPS = "objectSid", "primaryGroupID", "tokenGroups"
+_ANY: Final = compile_filter("(objectClass=*)")
 
 
-class GroupSearch:
-    """The group search of one server, compiled once; ``requests`` go out together."""
+class GroupReader:
+    """Finds the groups of the people of one server."""
 
     def __init__(self, server: Server) -> None:
-        value_attribute = server.attributes.member_of
-        # Grafana takes the group's DN where the setting is empty or has its usual value (grafana.md 2.5).
-        self._value_attribute = "" if value_attribute.lower() == _MEMBER_OF else value_attribute.lower()
-        self._name_attribute = server.group_attr.lower()
-        attributes = tuple(dict.fromkeys(filter(None, (self._value_attribute, self._name_attribute))))
-        compiled = compile_filter(server.group_search_filter)
-        dereference = Dereference[server.dereference_aliases.upper()]
-        self.requests = tuple(
-            SearchRequest(base, compiled, attributes, scope=Scope.SUBTREE, dereference=dereference)
-            for base in server.group_bases
-        )
+        self._server = server.name
+        self._limit = server.max_groups
+        self._page_size = server.page_size
+        self._bases = server.group_search_base_dns
+        self._names = GroupNames(server)
+        user_attribute = server.group_search_filter_user_attribute or server.attributes.username
+        self._user_attribute = user_attribute.lower()
+        self._fold_names = not server.case_sensitive_names
+        self._dereference = Dereference[server.dereference_aliases.upper()]
+        # vault.md 5: a missing base is no failure there.
+        self._accept = frozenset({NO_SUCH_OBJECT}) if server.preset == "vault" else frozenset()
+        self._by_token = server.use_token_groups
+        self._primary = server.primary_group and not self._by_token
+        self._nested_depth = server.nested_depth if server.nested_groups and not self._by_token else 0
+        text = server.group_search_filter
+        self._filter = compile_filter(text, GROUP_VARIABLES) if text else None
+        self._requests = tuple(self._request(base, self._filter) for base in server.group_bases) if self._filter else ()
+        member_of = "" if self._by_token or self._filter else server.attributes.member_of
+        self._member_of = member_of.lower()
+        searches = self._by_token or self._primary or self._nested_depth or self._requests
+        self._anonymous = server.anonymous_group_search and bool(searches)
+        wanted = [user_attribute if self._filter else member_of]
+        self.wanted = tuple(wanted + ([_OBJECT_SID, _PRIMARY_GROUP] if self._primary else []))
+        """Attributes that a search for people must ask for."""
 
-    def group(self, entry: Entry) -> Group:
-        """The group of an entry that was found."""
-        name = first_value(entry, self._name_attribute) or first_cn(entry.dn)
-        value = first_value(entry, self._value_attribute) if self._value_attribute else entry.dn
-        return Group(name=name, dn=entry.dn, value=value)
+    async def groups(self, searcher: Searcher, entry: Entry, typed: str) -> tuple[Group, ...]:
+        """The groups of the person with this entry, who logged in as ``typed``; at most ``max_groups``.
 
+        It takes as many round trips as it takes: whoever calls sets the time. Raises DirectoryError and SearchFailed.
+        """
+        # With the rights of whoever read the entry, because the rest of its attribute may have to be read.
+        listed = await self._of_member_of(searcher, entry) if self._member_of else []
+        if self._anonymous:
+            async with searcher.anonymous() as nobody:
+                found = await self._find(nobody, entry, typed, listed)
+        else:
+            found = await self._find(searcher, entry, typed, listed)
+        return self._at_most_max_groups(found, entry)
 
-def groups_of_values(values: Iterable[str], bases: Sequence[str]) -> tuple[Group, ...]:
-    """Groups of ``memberOf`` values: DNs, or plain names where the attribute holds such.
+    async def _find(self, searcher: Searcher, entry: Entry, typed: str, listed: list[Group]) -> list[Group]:
+        sources: list[Coroutine[None, None, list[Group]]] = []
+        if self._by_token:
+            sources.append(self._of_token(searcher, entry))
+        elif self._filter is not None:
+            sources.append(self._of_search(searcher, entry, typed))
+        if self._primary and (sid := self._primary_sid(entry)):
+            sources.append(self._of_sids(searcher, entry, [sid]))
+        found = [*listed, *chain(*await together(*sources))] if sources else listed
+        if len(sources) > 1:
+            found = list(dict.fromkeys(found))
+        if self._nested_depth:
+            found = await self._with_ancestors(searcher, entry, found[: self._limit + 1])
+        return found
 
-    A DN outside ``bases`` (empty: everywhere) gives no name, so that two groups of one ``cn`` in two branches do not
-    become one right by accident (DECISIONS 9); its DN can still be compared.
-    """
-    return tuple(_group_of_value(value, tuple(bases)) for value in values)
+    def _at_most_max_groups(self, found: list[Group], entry: Entry) -> tuple[Group, ...]:
+        if len(found) > self._limit:
+            told = (self._server, entry.dn, self._limit)
+            log.warning("server %s: %s is in more than %d groups, only so many are used (max_groups)", *told)
+        return tuple(found[: self._limit])
 
+    # Sources
 
-@lru_cache(maxsize=8192)
-def _group_of_value(value: str, bases: tuple[str, ...]) -> Group:
-    """Cached, because the same few groups come with every login and parsing a DN costs more than the rest."""
-    try:
-        rdns = _folded(parse_dn(value))
-    except DnError:
-        return Group(name=value, value=value)
-    named = not bases or any(_is_below(rdns, _folded(parse_dn(base))) for base in bases)
-    return Group(name=first_cn(value) if named else "", dn=value, value=value)
+    async def _of_member_of(self, searcher: Searcher, entry: Entry) -> list[Group]:
+        return self._names.of_member_of(await self._texts(searcher, entry, self._member_of))
 
+    async def _of_search(self, searcher: Searcher, entry: Entry, typed: str) -> list[Group]:
+        value = first_value(entry, self._user_attribute) if self._user_attribute else typed
+        if self._filter is None or (not value and VALUE in self._filter.variables):
+            return []
+        username = typed.strip().lower() if self._fold_names else typed.strip()
+        entries = await self._ask(searcher, self._requests, {VALUE: value, USERNAME: username, USER_DN: entry.dn})
+        if self._names.listing:
+            return await self._of_listings(searcher, entries)
+        return [group for found in entries for group in self._names.of_entry(found)]
 
-def _is_below(rdns: Sequence[Rdn], base: Sequence[Rdn]) -> bool:
-    return not base or list(rdns[-len(base) :]) == list(base)
+    async def _of_listings(self, searcher: Searcher, entries: list[Entry]) -> list[Group]:
+        """The entries found are people, one attribute of theirs lists the groups: Vault's ``groupattr=memberOf``."""
+        groups: list[Group] = []
+        for entry in entries:
+            texts = await self._texts(searcher, entry, self._names.listing)
+            groups += self._names.of_listing(texts or [entry.dn])
+            if len(groups) > self._limit:
+                break
+        return list(dict.fromkeys(groups))
 
+    async def _texts(self, searcher: Searcher, entry: Entry, attribute: str) -> list[str]:
+        if attribute == DN_ATTRIBUTE:
+            return [entry.dn]
+        return [text.decode("utf-8", "replace") for text in await all_values(searcher, entry, attribute, self._limit)]
 
-def _folded(rdns: Sequence[Rdn]) -> list[Rdn]:
-    return [sorted((kind.lower(), fold_name(text)) for kind, text in rdn) for rdn in rdns]
+    async def _of_token(self, searcher: Searcher, entry: Entry) -> list[Group]:
+        """``tokenGroups`` is computed when it is asked for, and only by a search for the entry itself."""
+        request = SearchRequest(entry.dn, _ANY, (_TOKEN_GROUPS,), scope=Scope.BASE)
+        answer = await ask(searcher, request)
+        sids = answer[0].attributes.get(_TOKEN_GROUPS.lower(), []) if answer else []
+        if not sids:
+            log.warning("server %s: %s has no tokenGroups: is this Active Directory?", self._server, entry.dn)
+        return await self._of_sids(searcher, entry, list(filter(is_sid, sids))[: self._limit])
+
+    async def _of_sids(self, searcher: Searcher, entry: Entry, sids: Sequence[bytes]) -> list[Group]:
+        return await self._groups_with(searcher, entry, (_OBJECT_SID,), sids)
+
+    def _primary_sid(self, entry: Entry) -> bytes | None:
+        """The group is named by its relative id in the person's own domain (MS-ADTS 3.1.1.3.1.3, primaryGroupID)."""
+        sids, ids = entry.attributes.get(_OBJECT_SID.lower()), entry.attributes.get(_PRIMARY_GROUP.lower())
+        return sibling(sids[0], ids[0]) if sids and ids else None
+
+    async def _with_ancestors(self, searcher: Searcher, entry: Entry, found: list[Group]) -> list[Group]:
+        async def parents(dns: Sequence[str]) -> list[Group]:
+            return await self._groups_with(searcher, entry, _MEMBERS, [dn.encode() for dn in dns])
+
+        return found + await ancestors(found, parents, depth=self._nested_depth, limit=self._limit)
+
+    # Searches
+
+    async def _groups_with(
+        self, searcher: Searcher, entry: Entry, attributes: Sequence[str], values: Sequence[bytes]
+    ) -> list[Group]:
+        """Groups with one of ``values``, below ``group_search_base_dns`` or anywhere in the person's directory."""
+        try:
+            bases = self._bases or (naming_context(entry.dn),)
+        except DnError as error:
+            raise SearchFailed(f"{entry.dn}: {error}", passing=False) from None
+        filters = [any_of(attributes, some) for some in in_chunks(values, CHUNK)]
+        requests = [self._request(base, compiled) for compiled in filters for base in bases]
+        return [group for found in await self._ask(searcher, requests) for group in self._names.of_entry(found)]
+
+    async def _ask(
+        self, searcher: Searcher, requests: Sequence[SearchRequest], filling: Filling = ""
+    ) -> list[Entry]:
+        """The entries that any of ``requests`` finds; one that several find, once."""
+        if self._page_size:
+            answers = await ask_in_pages(
+                searcher, requests, filling, size=self._page_size, limit=self._limit, accept=self._accept
+            )
+        else:
+            answers = await ask_all(searcher, requests, filling, accept=self._accept)
+        return list({entry.dn: entry for entry in chain(*answers)}.values())
+
+    def _request(self, base: str, compiled: Filter) -> SearchRequest:
+        return SearchRequest(base, compiled, self._names.requested, dereference=self._dereference)
