@@ -7,6 +7,7 @@ kind and range of the operation, ``decode_operation`` the operation itself. Both
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
@@ -27,7 +28,8 @@ from gateway.directory.ber import (
     read_integer,
     tlv,
 )
-from gateway.directory.filters import Filter
+from gateway.directory.controls import Control, controls, paged_results
+from gateway.directory.filters import Filling, Filter
 
 BIND_RESPONSE: Final = 0x61
 SEARCH_ENTRY: Final = 0x64
@@ -85,6 +87,8 @@ class Result(NamedTuple):
     message: str = ""
     name: str = ""
     """``responseName`` of an extended response."""
+    controls: tuple[Control, ...] = ()
+    """Those of the message it came in."""
 
 
 Operation = Entry | Result | None
@@ -92,7 +96,7 @@ Operation = Entry | Result | None
 
 
 def envelope(message_id: int, operation: bytes) -> bytes:
-    """The LDAPMessage with this id around ``operation``, without controls."""
+    """The LDAPMessage with this id around ``operation``, behind which the field ``controls`` may follow."""
     return tlv(SEQUENCE, integer(message_id) + operation)
 
 
@@ -117,7 +121,7 @@ def extended_request(name: str) -> bytes:
 
 
 class SearchRequest:
-    """A search compiled once: ``encode`` only puts the assertion value between constant octets.
+    """A search compiled once: ``encode`` only puts the assertion values between constant octets.
 
     ``attributes`` empty asks for all user attributes; ``("1.1",)`` for none (RFC 4511 section 4.5.1.8). ``size_limit``
     (entries) and ``time_limit`` (seconds) are for the server, 0 is no limit.
@@ -147,10 +151,17 @@ class SearchRequest:
             boolean(types_only),
         ))  # fmt: skip
         self._suffix = tlv(SEQUENCE, b"".join(map(octets, self.attributes)))
+        self._controls = b""
 
-    def encode(self, value: str = "") -> bytes:
-        """The operation with ``value`` at every placeholder of the filter. ``ValueError`` for a lone surrogate."""
-        return tlv(_SEARCH_REQUEST, self._prefix + self.filter.encode(value) + self._suffix)
+    def page(self, size: int, cookie: bytes = b"") -> SearchRequest:
+        """The same search for one page of at most ``size`` entries, at first without a ``cookie`` (RFC 2696)."""
+        paged = copy.copy(self)
+        paged._controls = controls(paged_results(size, cookie))
+        return paged
+
+    def encode(self, value: Filling = "") -> bytes:
+        """The operation with ``value`` in the filter, and its controls. ``ValueError`` for a lone surrogate."""
+        return tlv(_SEARCH_REQUEST, self._prefix + self.filter.encode(value) + self._suffix) + self._controls
 
 
 def open_envelope(data: bytes, begin: int, end: int) -> tuple[int, int, int, int]:
