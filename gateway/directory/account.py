@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.escape import comparable_dn
@@ -25,23 +25,19 @@ DN_ATTRIBUTE: Final = "dn"
 
 
 class AccountReader:
-    """Reads accounts from the entries of one server."""
+    """Reads accounts from the entries of one server. ``also`` names attributes that others need of people."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, also: Iterable[str] = ()) -> None:
         self._server = server.name
         names = server.attributes
-        group_user_attribute = server.group_search_filter_user_attribute or names.username
         # Entries have their attributes in lower case.
         self._username = names.username.lower()
         self._name, self._surname = names.name.lower(), names.surname.lower()
         self._emails = tuple(map(str.lower, names.emails))
         self._user_id = names.user_id.lower()
-        self._member_of = names.member_of.lower()
         self._extra = {key: attribute.lower() for key, attribute in names.extra.items()}
-        self._group_user_attribute = group_user_attribute.lower()
         wanted = [names.username, names.name, names.surname, *names.emails, names.user_id, *names.extra.values()]
-        wanted.append(group_user_attribute if server.group_search_filter else names.member_of)
-        named = {name.lower(): name for name in (*wanted, *UNIQUE_IDS) if name and name.lower() != DN_ATTRIBUTE}
+        named = {name.lower(): name for name in (*wanted, *also, *UNIQUE_IDS) if name and name.lower() != DN_ATTRIBUTE}
         self.requested = tuple(named.values())
         """Attributes that a search for people asks for."""
 
@@ -60,14 +56,6 @@ class AccountReader:
             attributes={key: values(entry, attribute) for key, attribute in self._extra.items()},
             user_id=first_value(entry, self._user_id)[:MAX_TEXT],
         )
-
-    def member_of(self, entry: Entry) -> tuple[str, ...]:
-        """Values of the attribute that lists the entry's groups."""
-        return values(entry, self._member_of)
-
-    def group_search_value(self, entry: Entry, typed: str) -> str:
-        """What stands for the person in the group search; ``typed`` where no attribute is named."""
-        return first_value(entry, self._group_user_attribute) if self._group_user_attribute else typed
 
 
 def values(entry: Entry, attribute: str) -> tuple[str, ...]:

@@ -1,74 +1,47 @@
-"""One server checks one name and password: find the entry, bind as it, read its groups (grafana.md 2.2-2.5).
+"""One server checks one name and password: finds the entry, binds as it, reads its groups (grafana.md 2.2, vault.md 4).
 
-Round trips of a login: search, bind, and the group search where ``memberOf`` does not save it. An unknown name costs
-the same search and a bind as nobody, so that neither traffic nor the directory's own time tell which names exist.
+In the modes with a search (service, anonymous, unauthenticated) round trips are: search, bind, and the group search
+where ``memberOf`` does not save it. An unknown name costs the same search and a bind as nobody, so that neither traffic
+nor the directory's own time tell which names exist. In the other modes (single, upn, direct) the name to bind with is
+made of the login; what follows the bind, only who knows the password ever sees.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
+from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.account import AccountReader, external_id
+from gateway.directory.account_state import Attributes, login_restriction, state_attributes
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
 from gateway.directory.escape import DnError, comparable_dn
-from gateway.directory.filters import compile_filter
-from gateway.directory.groups import GroupSearch, groups_of_values
-from gateway.directory.messages import Dereference, Entry, Result, Scope, SearchRequest, result_name
+from gateway.directory.groups import GroupReader
+from gateway.directory.messages import Entry, Result, result_name
+from gateway.directory.people import Ambiguous, People
 from gateway.directory.realm import Gate, Outcome, Verdict
-from gateway.directory.templates import DnTemplate
+from gateway.directory.searches import PASSING, SUCCESS, Searcher, SearchFailed
+from gateway.directory.templates import BindName, direct_name, principal_name, single_name
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
     from gateway.directory.pool import Pool
     from gateway.identity import Account
 
-log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
-
-PEOPLE_AT_MOST: Final = 20
-"""Entries asked for in a search for one person; more than one is ambiguous already."""
-
-_SUCCESS: Final = 0
-_SIZE_LIMIT_EXCEEDED: Final = 4
 _WRONG_PASSWORD: Final = frozenset({
     49,  # invalidCredentials
     19,  # constraintViolation: how some servers say that an account is locked
     32,  # noSuchObject: the entry went away between search and bind
+    34,  # invalidDNSyntax: the login does not fit the syntax of the attribute that it is put into
     48,  # inappropriateAuthentication: the entry has no password
     53,  # unwillingToPerform: the account may not log in, or not now
 })  # fmt: skip
-_PASSING: Final = frozenset({
-    3,  # timeLimitExceeded
-    51,  # busy
-    52,  # unavailable
-})  # fmt: skip
 
 
-_ADVICE: Final = {
-    4: "; the server's size limit cuts the list of groups short: raise it for the service account",
-    32: "; check search_base_dns and group_search_base_dns",
-    50: "; the service account (bind_dn), or nobody in particular, may not search there",
-}  # fmt: skip
-
-
-class Searcher(Protocol):
-    """The service connection, or one that is bound as a person."""
-
-    async def search(self, request: SearchRequest, value: str = "") -> tuple[list[Entry], Result]:
-        """Search with ``value`` in place of the filter's placeholder."""
-
-
-class SearchFailed(Exception):
-    """The directory refused a search; the text names result code and base."""
-
-    def __init__(self, text: str, *, passing: bool) -> None:
-        super().__init__(text)
-        self.passing = passing
-        """Whether trying again makes sense."""
+class NotThem(Exception):
+    """A person has bound, and the entry that is found afterwards is none, several, or another's."""
 
 
 class DirectoryServer:
@@ -78,45 +51,42 @@ class DirectoryServer:
         self.name = server.name
         self.in_realm = server.realm
         self.pool = pool
-        self._mode = server.mode
-        self._timeout = server.login_timeout
-        self._take_first = server.multiple_entries == "first"
-        self._bases = server.search_base_dns
-        self._group_bases = server.group_search_base_dns
-        self._max_groups = server.max_groups
-        self._reader = AccountReader(server)
-        self._groups = GroupSearch(server) if server.group_search_filter else None
-        self._template = DnTemplate(server.bind_dn) if self._mode == "single" else None
-        compiled = compile_filter(server.search_filter)
-        dereference = Dereference[server.dereference_aliases.upper()]
-        self._people = tuple(
-            SearchRequest(base, compiled, self._reader.requested, scope=Scope.SUBTREE, dereference=dereference,
-                          size_limit=PEOPLE_AT_MOST)
-            for base in self._bases
-        )  # fmt: skip
+        self.timeout = server.login_timeout
+        """Seconds for all that one login asks of it."""
+        self._searches_first = server.mode in SEARCH_MODES
+        self._by_own_dn = server.mode == "direct"
+        self._bind_name = _bind_name(server)
+        self._bound_by_dn = self._bind_name is not None and self._bind_name.is_dn
+        self._rechecks = server.recheck == "service"
+        self._nobody = ",".join(filter(None, ("cn=nobody-has-this-name", server.user_bases[0])))
+        self._groups = GroupReader(server)
+        self._reader = AccountReader(server, (*self._groups.wanted, *state_attributes(server.preset)))
+        self._people = People(server, self._reader.requested)
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check one name and password within ``login_timeout``."""
         try:
-            async with asyncio.timeout(self._timeout):
-                if self._template is not None:
-                    return await self._single_bind(self._template, username, password)
-                return await self._search_then_bind(username, password, gate)
+            async with asyncio.timeout(self.timeout):
+                if self._searches_first:
+                    return await self._search_then_bind(username, password, gate)
+                return await self._bind_then_search(username, password)
         except TimeoutError:
-            return self._verdict(Outcome.UNREACHABLE, f"no answer within login_timeout ({self._timeout:g} s)")
+            return self._verdict(Outcome.UNREACHABLE, f"no answer within login_timeout ({self.timeout:g} s)")
         except Unreachable as error:
             return self._verdict(Outcome.UNREACHABLE, str(error))
         except SearchFailed as error:
             return self._verdict(Outcome.UNREACHABLE if error.passing else Outcome.ERROR, str(error))
         except EmptyPassword:
             return self._verdict(Outcome.INVALID, "empty password")
+        except UnicodeEncodeError:
+            return self._verdict(Outcome.INVALID, "a name or password that is not valid UTF-8")
         except DirectoryError as error:
             return self._verdict(Outcome.UNREACHABLE, str(error))
 
     @property
     def searches_as_service(self) -> bool:
-        """Whether people can be looked up without their password."""
-        return self._template is None
+        """Whether people are looked up without their password when a token is renewed (DECISIONS 11)."""
+        return self._rechecks
 
     async def find_again(self, known_id: str, names: Iterable[str]) -> Entry | None:
         """The entry with that unique id, where a login with one of the names would still find it; None elsewhere.
@@ -125,7 +95,7 @@ class DirectoryServer:
         """
         for name in dict.fromkeys(filter(None, names)):
             try:
-                entry = await self._find(self.pool, name)
+                entry = await self._people.find(self.pool, name)
             except Ambiguous:
                 continue
             if entry is not None and external_id(entry) == known_id:
@@ -134,26 +104,12 @@ class DirectoryServer:
 
     async def read(self, searcher: Searcher, entry: Entry, typed: str) -> Account:
         """The account of an entry, groups included. Raises DirectoryError and SearchFailed."""
-        if self._groups is None:
-            values = self._at_most_max_groups(self._reader.member_of(entry), entry)
-            groups = groups_of_values(values, self._group_bases)
-        else:
-            value = self._reader.group_search_value(entry, typed)
-            answers = await _ask_all(searcher, self._groups.requests, value) if value else []
-            found = {group_entry.dn: group_entry for answer in answers for group_entry in answer}
-            entries = self._at_most_max_groups(tuple(found.values()), entry)
-            groups = tuple(self._groups.group(group_entry) for group_entry in entries)
+        groups = await self._groups.groups(searcher, entry, typed)
         return self._reader.account(entry, typed, groups)
-
-    def _at_most_max_groups(self, found: tuple[_T, ...], entry: Entry) -> tuple[_T, ...]:
-        if len(found) > self._max_groups:
-            told = (self.name, entry.dn, len(found), self._max_groups)
-            log.warning("server %s: %s is in %d groups, only max_groups (%d) are used", *told)
-        return found[: self._max_groups]
 
     async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
         try:
-            entry = await self._find(self.pool, username)
+            entry = await self._people.find(self.pool, username)
         except Ambiguous as error:
             await self._bind_as_nobody()
             return self._verdict(Outcome.INVALID, str(error))
@@ -165,79 +121,75 @@ class DirectoryServer:
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
-        if refused := self._refused(await self.pool.bind(entry.dn, password), key):
+        if refused := self._refused(await self.pool.bind(entry.dn, password), entry.attributes, key):
             return refused
         account = await self.read(self.pool, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
-    async def _single_bind(self, template: DnTemplate, username: str, password: str) -> Verdict:
+    async def _bind_then_search(self, username: str, password: str) -> Verdict:
         """The typed name alone is counted by the lockout: it is the entry's name, or of no entry at all."""
+        if self._bind_name is None:
+            return self._verdict(Outcome.INVALID, "user_dn is not set")
         try:
-            bind_dn = template.dn(username)
+            bound_as = self._bind_name.fill(username)
         except DnError as error:
             return self._verdict(Outcome.INVALID, str(error))
-        async with self.pool.bound_as(bind_dn, password) as session:
-            if refused := self._refused(session.result):
+        async with self.pool.bound_as(bound_as, password) as session:
+            if refused := self._refused(session.result, {}):
                 return refused
             try:
-                entry = await self._find(session, username)
-            except Ambiguous as error:
+                entry = await self._entry_of(session, username, bound_as)
+            except NotThem as error:
                 return self._verdict(Outcome.INVALID, str(error))
-            if entry is None:
-                return self._verdict(Outcome.INVALID, "bound, but search_filter finds no entry")
-            if template.is_dn and comparable_dn(entry.dn) != comparable_dn(bind_dn):
-                return self._verdict(Outcome.INVALID, f"bound as {bind_dn}, but search_filter finds {entry.dn}")
+            key = external_id(entry)
+            if refused := self._refused(session.result, entry.attributes, key):
+                return refused
             account = await self.read(session, entry, username)
-        return Verdict(self.name, Outcome.OK, account=account, entry=external_id(entry))
+        return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
-    async def _find(self, searcher: Searcher, username: str) -> Entry | None:
-        """All bases are asked at once, so that the number of round trips does not tell where an entry is."""
-        answers = await _ask_all(searcher, self._people, username, enough=True)
-        for request, entries in zip(self._people, answers, strict=True):
-            if len(entries) > 1 and not self._take_first:
-                different = {comparable_dn(entry.dn) for entry in entries}
-                if len(different) > 1:
-                    raise Ambiguous(f"{len(different)} entries below {request.base} match; one was expected")
-            if entries:
-                return entries[0]
-        return None
+    async def _entry_of(self, session: Searcher, username: str, bound_as: str) -> Entry:
+        """The entry of who has just bound. Raises ``NotThem``, SearchFailed and DirectoryError."""
+        if self._by_own_dn:
+            return await self._people.own(session, bound_as)
+        try:
+            entry = await self._people.find(session, username)
+        except Ambiguous as error:
+            raise NotThem(str(error)) from None
+        if entry is None:
+            raise NotThem("bound, but no entry is found for the name")
+        if self._bound_by_dn and comparable_dn(entry.dn) != comparable_dn(bound_as):
+            raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
+        return entry
 
     async def _bind_as_nobody(self) -> None:
-        await self.pool.bind(f"cn=nobody-has-this-name,{self._bases[0]}", "x")
+        await self.pool.bind(self._nobody, "x")
 
-    def _refused(self, result: Result, key: str = "") -> Verdict | None:
-        """What a bind's result means; None for success. Texts of the server go to the operator alone."""
-        if result.code == _SUCCESS:
-            return None
+    def _refused(self, result: Result, entry: Attributes, key: str = "") -> Verdict | None:
+        """What a bind's result means with what is known of the entry; None for a success of an account that is not
+        barred. Texts of the server go to the operator alone.
+        """
+        barred = login_restriction(entry, result, time.time())
+        if result.code == SUCCESS:
+            return self._verdict(Outcome.INVALID, f"the password is right, but {barred.text}", key) if barred else None
         reason = f"bind refused: {result_name(result.code)}" + (f" ({result.message})" if result.message else "")
+        if barred:
+            reason += f"; {barred.text}"
         if result.code in _WRONG_PASSWORD:
             return self._verdict(Outcome.INVALID, reason, key)
-        return self._verdict(Outcome.UNREACHABLE if result.code in _PASSING else Outcome.ERROR, reason, key)
+        return self._verdict(Outcome.UNREACHABLE if result.code in PASSING else Outcome.ERROR, reason, key)
 
     def _verdict(self, outcome: Outcome, reason: str, entry: str = "") -> Verdict:
         return Verdict(self.name, outcome, reason, entry=entry)
 
 
-class Ambiguous(Exception):
-    """Several people match within one base."""
-
-
-async def _ask_all(
-    searcher: Searcher, requests: Sequence[SearchRequest], value: str, *, enough: bool = False
-) -> list[list[Entry]]:
-    """The answers to all requests, which go out together; a single one needs no task of its own.
-
-    ``enough`` says that an answer cut short by a size limit is one. Raises DirectoryError and SearchFailed.
-    """
-    if len(requests) == 1:
-        return [await _entries(searcher, requests[0], value, enough)]
-    return await asyncio.gather(*(_entries(searcher, request, value, enough) for request in requests))
-
-
-async def _entries(searcher: Searcher, request: SearchRequest, value: str, enough: bool) -> list[Entry]:
-    entries, result = await searcher.search(request, value)
-    if result.code == _SUCCESS or (enough and result.code == _SIZE_LIMIT_EXCEEDED):
-        return entries
-    detail = f" ({result.message})" if result.message else ""
-    text = f"search below {request.base!r} refused: {result_name(result.code)}{detail}"
-    raise SearchFailed(text + _ADVICE.get(result.code, ""), passing=result.code in _PASSING)
+def _bind_name(server: Server) -> BindName | None:
+    """What makes the name to bind with; None in modes with a search, and while ``user_dn`` is missing."""
+    escape_equals = server.preset == "active_directory"
+    match server.mode:
+        case "single":
+            return single_name(server.bind_dn, escape_equals=escape_equals)
+        case "upn":
+            return principal_name(server.upn_domain)
+        case "direct" if server.user_dn:
+            return direct_name(server.user_attr, server.user_dn, escape_equals=escape_equals)
+    return None

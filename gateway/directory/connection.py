@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from gateway.directory.ber import MAX_INTEGER, DirectoryError, ProtocolError, frame
+from gateway.directory.controls import PASSWORD_POLICY, control, controls, read_controls
+from gateway.directory.filters import Filling
 from gateway.directory.messages import (
     BIND_RESPONSE,
     EXTENDED_RESPONSE,
@@ -59,6 +61,8 @@ _MAX_UNSENT: Final = 4 * 1024 * 1024
 _ANSWER_MESSAGES: Final = 4
 """The entries of one search may take as many octets as this many of the longest messages."""
 _CLOSE_SECONDS: Final = 1.0
+_ASK_POLICY: Final = controls(control(PASSWORD_POLICY))
+"""Goes with every password; not critical, so that servers without it pass over it."""
 _UNKNOWN_AUTHORITY: Final = frozenset({7, 18, 19, 20, 21})
 """OpenSSL's verify codes for a certificate whose issuer is not trusted; 7: another of the same name is."""
 
@@ -174,7 +178,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # Operations
 
-    async def search(self, request: SearchRequest, value: str, timeout: float) -> tuple[list[Entry], Result]:
+    async def search(self, request: SearchRequest, value: Filling, timeout: float) -> tuple[list[Entry], Result]:
         """Entries and result of ``request`` for ``value``, within ``timeout`` seconds. References are left out.
 
         A result code other than 0 is not an error here: ``sizeLimitExceeded`` (4), for one, comes with entries.
@@ -189,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
         Raises ``EmptyPassword`` or ``ValueError`` (no name) before anything is sent, then as ``search``.
         """
         require_password(dn, password)
-        return await self._alone(bind_request(dn, password), BIND_RESPONSE, timeout)
+        return await self._alone(bind_request(dn, password) + _ASK_POLICY, BIND_RESPONSE, timeout)
 
     async def bind_without_password(self, dn: str, timeout: float) -> Result:
         """Anonymous bind, or with a ``dn`` the unauthenticated bind of RFC 4513 section 5.1.2. It proves nothing."""
@@ -350,12 +354,13 @@ class Connection(asyncio.BufferedProtocol):
             return
         operation = decode_operation(data, tag, begin, end)
         if tag == pending.final and isinstance(operation, Result):
+            found = read_controls(data, end, stop)
             if tag == EXTENDED_RESPONSE:
                 self._transport.pause_reading()
             del self._pending[message_id]
             pending.timer.cancel()
             if not pending.future.done():
-                pending.future.set_result(operation)
+                pending.future.set_result(operation._replace(controls=found) if found else operation)
         elif pending.final != SEARCH_DONE or isinstance(operation, Result):
             raise ProtocolError("an answer of another kind than the question")
         elif operation is not None:

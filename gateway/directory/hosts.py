@@ -141,18 +141,23 @@ async def bind_service(connection: Connection, dn: str, password: str, timeout: 
             result = await connection.bind(dn, password, timeout)
         else:
             result = await connection.bind_without_password(dn, timeout)
-        if result.code:
-            raise ServiceBindFailed(f"{connection.endpoint}: {_refusal(result, dn, password)}", result.code)
+        require_service(result, connection.endpoint, dn, password)
     except BaseException:
         connection.abort()
         await connection.close()
         raise
 
 
+def require_service(result: Result, endpoint: Endpoint, dn: str = "", password: str = "") -> None:
+    """Raise ``ServiceBindFailed`` where the bind with which the service searches was refused."""
+    if result.code:
+        raise ServiceBindFailed(f"{endpoint}: {_refusal(result, dn, password)}", result.code)
+
+
 def _refusal(result: Result, dn: str, password: str) -> str:
     """What happened, in the directory's words too, and which keys of the configuration to look at."""
     if not dn:
-        who, advice = "an anonymous bind", "set bind_dn and bind_password"
+        who, advice = "an anonymous bind", "set bind_dn and bind_password, or unset anonymous_group_search"
     elif not password:
         who, advice = f"the service account {dn} without a password", "set bind_password"
     else:

@@ -15,12 +15,14 @@ import asyncio
 import contextlib
 import copy
 import logging
+import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.directory.bound import Bound
 from gateway.directory.connection import (
     Connection,
     ConnectionLost,
@@ -32,7 +34,8 @@ from gateway.directory.connection import (
     require_password,
 )
 from gateway.directory.exclusive import ExclusiveConnections, acquire
-from gateway.directory.hosts import HOST_TROUBLE, Host, bind_service, candidates, connect, why_none
+from gateway.directory.filters import Filling
+from gateway.directory.hosts import HOST_TROUBLE, Host, bind_service, candidates, connect, require_service, why_none
 from gateway.directory.messages import Entry, Result, SearchRequest
 
 __all__ = ["Bound", "Endpoint", "Pool", "PoolState", "ServiceBindFailed"]
@@ -49,6 +52,9 @@ _SHORT_LIVES: Final = 3
 """So many service connections in a row, lost within ``_SHORT_LIFE`` seconds and of no use to anybody, are a failure."""
 _DRAIN_SECONDS: Final = 5.0
 
+_Bind = Callable[[Connection, float], Awaitable[Result]]
+"""Binds on a connection within so many seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
@@ -61,25 +67,6 @@ class PoolState:
     """Why it is down; empty when it is up."""
     since: float
     """Seconds since 1970."""
-
-
-class Bound:
-    """A connection that is bound as a person, inside ``Pool.bound_as``."""
-
-    def __init__(self, pool: Pool, connection: Connection, result: Result, deadline: float) -> None:
-        self.result = result
-        """Result of the bind; search only when its code is 0."""
-        self._pool = pool
-        self._connection = connection
-        self._deadline = deadline
-
-    async def search(self, request: SearchRequest, value: str = "") -> tuple[list[Entry], Result]:
-        """As ``Pool.search``, but as the person and without a second try."""
-        if self.result.code:
-            raise RuntimeError("the bind of this connection failed")
-        self._pool.searches += 1
-        with self._pool.listening(self._connection):
-            return await self._connection.search(request, value, self._pool.remaining(self._deadline))
 
 
 class Pool:
@@ -150,7 +137,7 @@ class Pool:
     # Operations
 
     async def search(
-        self, request: SearchRequest, value: str = "", timeout: float | None = None
+        self, request: SearchRequest, value: Filling = "", timeout: float | None = None
     ) -> tuple[list[Entry], Result]:
         """Entries and result of ``request`` for ``value``, searched as the service.
 
@@ -166,7 +153,7 @@ class Pool:
         finally:
             self._searching.release()
 
-    async def _search(self, request: SearchRequest, value: str, deadline: float) -> tuple[list[Entry], Result]:
+    async def _search(self, request: SearchRequest, value: Filling, deadline: float) -> tuple[list[Entry], Result]:
         connection = await self._service_connection(deadline)
         self.searches += 1
         with self.listening(connection):
@@ -193,6 +180,35 @@ class Pool:
         connection, result = await self._bind(dn, password, deadline)
         try:
             yield Bound(self, connection, result, deadline)
+        finally:
+            self._exclusive.give_back(connection)
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[Bound]:
+        """A connection bound as the service that nobody shares, for several searches that belong together.
+
+        Its bind is one more round trip. Each operation has its own ``request_timeout``. Errors as ``search``.
+        """
+        async with self._as_service(self._bind_dn, self._bind_password) as bound:
+            yield bound
+
+    @contextlib.asynccontextmanager
+    async def anonymous(self) -> AsyncIterator[Bound]:
+        """As ``alone``, but as nobody in particular: bound with neither name nor password."""
+        async with self._as_service("", "") as bound:
+            yield bound
+
+    @contextlib.asynccontextmanager
+    async def _as_service(self, dn: str, password: str) -> AsyncIterator[Bound]:
+        def bind(connection: Connection, seconds: float) -> Awaitable[Result]:
+            if password:
+                return connection.bind(dn, password, seconds)
+            return connection.bind_without_password(dn, seconds)
+
+        connection, result = await self._exclusively(bind, self._deadline(None))
+        try:
+            require_service(result, connection.endpoint, dn, password)
+            yield Bound(self, connection, result, math.inf)
         finally:
             self._exclusive.give_back(connection)
 
@@ -371,16 +387,24 @@ class Pool:
     # Binds
 
     async def _bind(self, dn: str, password: str, deadline: float) -> tuple[Connection, Result]:
+        require_password(dn, password)
+
+        def bind(connection: Connection, seconds: float) -> Awaitable[Result]:
+            self.binds += 1
+            return connection.bind(dn, password, seconds)
+
+        return await self._exclusively(bind, deadline)
+
+    async def _exclusively(self, bind: _Bind, deadline: float) -> tuple[Connection, Result]:
         """Bind on a connection of our own; whoever gets it must give it back.
 
         A connection that was idle may turn out to be dead at the first word (idle limits of servers and balancers), so
         the bind is then tried once more on a new one. On a new connection it is never repeated.
         """
-        require_password(dn, password)
         connection = await self._exclusive.take(deadline)
         if connection is not None:
             try:
-                return connection, await self._bind_on(connection, dn, password, deadline)
+                return connection, await self._bind_on(connection, bind, deadline)
             except ConnectionLost:
                 self._exclusive.drop(connection)
             except BaseException:
@@ -388,15 +412,14 @@ class Pool:
                 raise
         connection = await self._exclusive.dial(deadline)
         try:
-            return connection, await self._bind_on(connection, dn, password, deadline)
+            return connection, await self._bind_on(connection, bind, deadline)
         except BaseException:
             self._exclusive.give_back(connection)
             raise
 
-    async def _bind_on(self, connection: Connection, dn: str, password: str, deadline: float) -> Result:
-        self.binds += 1
+    async def _bind_on(self, connection: Connection, bind: _Bind, deadline: float) -> Result:
         with self.listening(connection):
-            return await connection.bind(dn, password, self.remaining(deadline))
+            return await bind(connection, self.remaining(deadline))
 
     def _worth_keeping(self, connection: Connection) -> bool:
         return connection.endpoint == self._state.endpoint and not self._closing

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gateway.directory.bind import DirectoryServer, SearchFailed
+from gateway.directory.account_state import renewal_restriction
+from gateway.directory.bind import DirectoryServer
 from gateway.directory.connection import DirectoryError
+from gateway.directory.searches import SearchFailed
 from gateway.grants.mapping import Refused
 from gateway.identities import typed_name
 
@@ -26,6 +29,7 @@ class Standing(enum.Enum):
 
     GOOD = "good"
     GONE = "gone"
+    """Not there any more, or not let in by the directory or the configuration."""
     UNKNOWN = "unknown"
     """The directory could not be asked, and the last answer is too old."""
     UNASKED = "unasked"
@@ -60,20 +64,30 @@ class Recheck:
             return Standing.GOOD
         try:
             return await self._ask(server, row, now)
-        except (DirectoryError, SearchFailed) as error:
-            log.warning("server %s: %s could not be looked up again: %s", server.name, identity.label, error)
+        except (DirectoryError, SearchFailed, TimeoutError) as error:
+            why = str(error) or f"no answer within login_timeout ({server.timeout:g} s)"
+            log.warning("server %s: %s could not be looked up again: %s", server.name, identity.label, why)
             return Standing.GOOD if age < self._settings.max_stale else Standing.UNKNOWN
 
     async def _ask(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
         typed = typed_name(row)
-        entry = await server.find_again(row.external_id, (typed, row.username, row.email))
-        if entry is None:
+        account = barred = None
+        async with asyncio.timeout(server.timeout):
+            entry = await server.find_again(row.external_id, (typed, row.username, row.email))
+            if entry is not None:
+                barred = renewal_restriction(entry.attributes, now)
+                account = await server.read(server.pool, entry, typed)
+        if entry is None or (barred and barred.state.lasting):
+            log.info("server %s: %s: %s", server.name, row.username, barred.text if barred else "found no more")
             await self._store.identity_gone(row.id, now)
             # Should they come back, what they held before stays dead.
             await self._store.identity_invalidate(row.id, now)
             return Standing.GONE
         try:
-            await self._identities.admit(await server.read(server.pool, entry, typed), typed, now)
+            if barred:
+                raise Refused(barred.text)
+            if account is not None:
+                await self._identities.admit(account, typed, now)
         except Refused as refusal:
             log.info("server %s: %s is refused a new token: %s", server.name, row.username, refusal)
             return Standing.GONE

@@ -1,0 +1,101 @@
+"""How one server finds the entry of a person: by filter, by User Principal Name, or under the name that was bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.directory.escape import comparable_dn, escape_filter_value
+from gateway.directory.filters import USERNAME, VALUE, Filling, Filter, compile_filter
+from gateway.directory.messages import Dereference, Entry, Scope, SearchRequest, result_name
+from gateway.directory.searches import (
+    NO_SUCH_OBJECT,
+    PASSING,
+    SIZE_LIMIT_EXCEEDED,
+    SUCCESS,
+    Searcher,
+    SearchFailed,
+    ask_all,
+)
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Server
+
+PEOPLE_AT_MOST: Final = 20
+"""Entries asked for in a search for one person; more than one is ambiguous already."""
+USER_VARIABLES: Final = (USERNAME,)
+"""What may stand in ``search_filter`` besides ``%s`` and ``{{.UserAttr}}`` (vault.md 3)."""
+
+_PRINCIPAL: Final = "userPrincipalName"
+_INSUFFICIENT_ACCESS: Final = 50
+_CUT_SHORT: Final = frozenset({SIZE_LIMIT_EXCEEDED})
+_ANY: Final = compile_filter("(objectClass=*)")
+
+
+class Ambiguous(Exception):
+    """Several people match where one was expected; the text says where."""
+
+
+class People:
+    """The searches for people of one server, compiled once. ``attributes`` are those that it asks for."""
+
+    def __init__(self, server: Server, attributes: tuple[str, ...]) -> None:
+        self._attributes = attributes
+        self._by_principal = server.mode == "upn"
+        self._take_first = server.multiple_entries == "first"
+        self._domain = server.upn_domain
+        compiled = _principal_filter(server) if self._by_principal else user_filter(server)
+        dereference = Dereference[server.dereference_aliases.upper()]
+        self._requests = tuple(
+            SearchRequest(base, compiled, attributes, scope=Scope.SUBTREE, dereference=dereference,
+                          size_limit=PEOPLE_AT_MOST)
+            for base in server.user_bases
+        )  # fmt: skip
+
+    async def find(self, searcher: Searcher, login: str) -> Entry | None:
+        """The one entry that a login means: of the first base with any, by principal name of all bases together.
+
+        All bases are asked at once, so that the number of round trips does not tell where an entry is. Raises
+        ``Ambiguous``, SearchFailed and DirectoryError.
+        """
+        answers = await ask_all(searcher, self._requests, self._filling(login), accept=_CUT_SHORT)
+        if self._by_principal:
+            return self._only([entry for entries in answers for entry in entries], "")
+        for request, entries in zip(self._requests, answers, strict=True):
+            if entries:
+                return entries[0] if self._take_first else self._only(entries, f" below {request.base}")
+        return None
+
+    async def own(self, searcher: Searcher, dn: str) -> Entry:
+        """The entry under the name that ``searcher`` is bound as; one without attributes where people may not read
+        theirs. Raises SearchFailed and DirectoryError.
+        """
+        entries, result = await searcher.search(SearchRequest(dn, _ANY, self._attributes, scope=Scope.BASE))
+        if result.code not in (SUCCESS, NO_SUCH_OBJECT, _INSUFFICIENT_ACCESS):
+            text = f"the own entry of {dn} cannot be read: {result_name(result.code)}"
+            raise SearchFailed(text, passing=result.code in PASSING)
+        return entries[0] if entries else Entry(dn, {})
+
+    def _filling(self, login: str) -> Filling:
+        """With ``upn_domain`` Vault's ``{{.Username}}`` is the principal name in a search filter (vault.md 4.2)."""
+        if self._by_principal or not self._domain:
+            return login
+        return {VALUE: login, USERNAME: f"{login}@{self._domain}"}
+
+    @staticmethod
+    def _only(entries: list[Entry], where: str) -> Entry | None:
+        different = {comparable_dn(entry.dn) for entry in entries}
+        if len(different) > 1:
+            raise Ambiguous(f"{len(different)} entries{where} match; one was expected")
+        return entries[0] if entries else None
+
+
+def user_filter(server: Server) -> Filter:
+    """``search_filter`` compiled. Raises ``FilterError``."""
+    return compile_filter(server.search_filter, USER_VARIABLES, _PRINCIPAL if server.upn_domain else server.user_attr)
+
+
+def _principal_filter(server: Server) -> Filter:
+    """Finds who logs in by User Principal Name (vault.md 4, step 9)."""
+    domain = escape_filter_value(server.upn_domain).replace("%", "\\25").replace("{", "\\7b")
+    by_principal = f"({_PRINCIPAL}=%s@{domain})"
+    return compile_filter(f"(|{by_principal}(sAMAccountName=%s))" if server.samaccountname_login else by_principal)
