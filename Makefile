@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 CLEARML_SDK := .venvs/clearml-2.1.12
+SAMBA := samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba winbind
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -21,7 +22,7 @@ demo: setup
 	$(BIN)/python -m demo
 
 test: setup clients
-	@scripts/system-packages slapd openssl curl || true
+	@scripts/system-packages slapd openssl curl 389-ds-base $(SAMBA) || true
 	$(BIN)/pytest
 
 soak: setup clients

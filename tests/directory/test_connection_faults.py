@@ -203,7 +203,7 @@ REFUSALS = [
     (49, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 49 invalidCredentials{CHECK}"),
     (49, "data 52e", SERVICE_DN, "x", f"{ACCOUNT} was refused: 49 invalidCredentials (data 52e){CHECK}"),
     (53, "", SERVICE_DN, "", f"{NO_PASSWORD} was refused: 53 unwillingToPerform; set bind_password"),
-    (48, "", "", "", "an anonymous bind was refused: 48 inappropriateAuthentication; set bind_dn and bind_password"),
+    (48, "", "", "", "an anonymous bind was refused: 48 inappropriateAuthentication; set bind_dn and bind_password, or unset anonymous_group_search"),
     (8, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 8 strongerAuthRequired; set start_tls or use_ssl"),
     (51, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 51 busy"),
     (4242, "", SERVICE_DN, "x", f"{ACCOUNT} was refused: 4242{CHECK}"),
