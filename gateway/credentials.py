@@ -62,26 +62,27 @@ class LoginCache:
         self._key = secrets.token_bytes(32)
         self._logins: OrderedDict[bytes, tuple[float, Remembered]] = OrderedDict()
 
-    def get(self, username: str, password: str) -> Remembered | None:
-        """The login that this name and password made within the lifetime."""
+    def get(self, username: str, password: str, server: str = "") -> Remembered | None:
+        """The login that this name and password made within the lifetime, at the same ``server`` or at none named."""
         if not self._logins:
             return None
-        digest = self._digest(username, password)
+        digest = self._digest(username, password, server)
         ends, login = self._logins.get(digest, (0.0, None))
         if login is not None and ends <= time.monotonic():
             del self._logins[digest]
             return None
         return login
 
-    def put(self, username: str, password: str, login: Remembered) -> None:
+    def put(self, username: str, password: str, login: Remembered, server: str = "") -> None:
         """Remember a login that a directory has just accepted."""
         if self._lifetime <= 0 or self._size <= 0:
             return
-        digest = self._digest(username, password)
+        digest = self._digest(username, password, server)
         self._logins[digest] = (time.monotonic() + self._lifetime, login)
         self._logins.move_to_end(digest)
         if len(self._logins) > self._size:
             self._logins.popitem(last=False)
 
-    def _digest(self, username: str, password: str) -> bytes:
-        return hmac.digest(self._key, f"{username}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+    def _digest(self, username: str, password: str, server: str) -> bytes:
+        presented = f"{username}\0{password}\0{server}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, presented, hashlib.sha256)

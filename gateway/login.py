@@ -51,6 +51,8 @@ class Attempt:
     target: str = ""
     keys_only: bool = False
     """Only keys of programs count, as with ``clearml.password_login = false``."""
+    server: str = ""
+    """The server that the dialect names; the realm where it names none (DECISIONS 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Login:
 
     async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         """What is a key, or looks like one, is decided here and never sent to a directory (DECISIONS 14)."""
-        service = self._services.identity(attempt.username, attempt.password)
+        service = None if attempt.server else self._services.identity(attempt.username, attempt.password)
         if service is None:
             await gate.count_for_address()
             return Denied("no key with this secret")
@@ -169,7 +171,7 @@ class Login:
 
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""
-        known = self._cache.get(attempt.username, attempt.password)
+        known = self._cache.get(attempt.username, attempt.password, attempt.server)
         if known is None or not await gate.admits_name(known.server):
             return None
         if not await gate.admits_entry(known.server, known.entry):
@@ -177,7 +179,8 @@ class Login:
         return await self._identities.by_id(known.identity_id, int(time.time()))
 
     async def _in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
-        slots = self._slots["local" if self._realm.knows_locally(attempt.username) else "servers"]
+        local = self._realm.asks_no_server(attempt.username, attempt.server)
+        slots = self._slots["local" if local else "servers"]
         self._waiting += 1
         try:
             await slots.acquire()
@@ -189,7 +192,7 @@ class Login:
             slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
-        verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate)
+        verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate, attempt.server)
         for verdict in verdicts:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)
@@ -211,7 +214,8 @@ class Login:
         except Refused as refusal:
             return Denied(str(refusal), account.server)
         await gate.clear(account.server)
-        self._cache.put(attempt.username, attempt.password, Remembered(identity.id, account.server, verdict.entry))
+        remembered = Remembered(identity.id, account.server, verdict.entry)
+        self._cache.put(attempt.username, attempt.password, remembered, attempt.server)
         return identity
 
     def _record(self, attempt: Attempt, result: LoginResult) -> None:

@@ -187,7 +187,7 @@ class Runtime:
 
     async def _wire(self, snapshot: Snapshot, local: LocalUsers, servers: list[DirectoryServer]) -> Live:
         configuration = snapshot.configuration
-        realm = Realm(local, [server for server in servers if server.in_realm])
+        realm = Realm(local, servers)
         identities = await asyncio.to_thread(Identities, self.store, configuration, local)  # indexes every mapping
         now = int(time.time())
         keys = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)

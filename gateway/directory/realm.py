@@ -55,6 +55,14 @@ class Member(Protocol):
         """Check one name and password; never raises for what a directory can do."""
 
 
+class ServerMember(Member, Protocol):
+    """A configured server."""
+
+    @property
+    def in_realm(self) -> bool:
+        """Whether a login that names no server is tried here."""
+
+
 class LocalMember(Member, Protocol):
     """The local users: a name they know is decided by them."""
 
@@ -63,23 +71,33 @@ class LocalMember(Member, Protocol):
 
 
 class Realm:
-    """Local users first, and a name found there never reaches a directory; then the servers in order."""
+    """Local users first, and a name found there never reaches a directory; then the servers in order.
 
-    def __init__(self, local: LocalMember, servers: Iterable[Member]) -> None:
+    A dialect that names a server asks that one alone, in the realm or not (DECISIONS 3).
+    """
+
+    def __init__(self, local: LocalMember, servers: Iterable[ServerMember]) -> None:
         self._local = local
-        self._servers = tuple(servers)
+        self._by_name = {server.name: server for server in servers}
+        self._servers: Sequence[Member] = tuple(server for server in self._by_name.values() if server.in_realm)
 
-    def knows_locally(self, username: str) -> bool:
-        """Say whether no server will be asked."""
-        return self._local.knows(username) or not self._servers
+    def members(self, username: str, server: str = "") -> Sequence[Member]:
+        """Who is asked for this name: one ``server``, else the local users or the servers of the realm.
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> list[Verdict]:
-        """Ask the members in turn until one accepts or fails in an unknown way."""
-        members: Sequence[Member] = self._servers
-        if self.knows_locally(username):
-            members = (self._local,)
+        Raises ``KeyError`` for a server that is not configured.
+        """
+        if server:
+            return (self._by_name[server],)
+        return (self._local,) if self._local.knows(username) or not self._servers else self._servers
+
+    def asks_no_server(self, username: str, server: str = "") -> bool:
+        """Say whether the local users decide. Raises as ``members``."""
+        return self.members(username, server) == (self._local,)
+
+    async def authenticate(self, username: str, password: str, gate: Gate, server: str = "") -> list[Verdict]:
+        """Ask the members in turn until one accepts or fails in an unknown way. Raises as ``members``."""
         verdicts = []
-        for member in members:
+        for member in self.members(username, server):
             if await gate.admits_name(member.name):
                 verdict = await member.authenticate(username, password, gate)
             else:

@@ -35,9 +35,10 @@ ROUNDS = [
 class Says:
     """A member that gives one verdict: the realm's order is decided here, not by a directory."""
 
-    def __init__(self, name: str, outcome: Outcome) -> None:
+    def __init__(self, name: str, outcome: Outcome, *, in_realm: bool = True) -> None:
         self.name = name
         self.outcome = outcome
+        self.in_realm = in_realm
 
     def knows(self, username: str) -> bool:
         return username == "local-user"
@@ -69,6 +70,21 @@ async def test_a_local_name_never_reaches_a_server() -> None:
     realm = Realm(Says("local", INVALID), [Says("corp", OK)])
     verdicts = await realm.authenticate("local-user", "x", Open())
     assert [(verdict.server, verdict.outcome) for verdict in verdicts] == [("local", INVALID)]
+
+
+# server that the login names, who is asked for a local user's name
+NAMED = [("", ["local"]), ("corp", ["corp"]), ("mount", ["mount"])]
+
+
+@pytest.mark.parametrize(("server", "asked"), NAMED)
+async def test_a_named_server_is_asked_alone(server: str, asked: list[str]) -> None:
+    """DECISIONS 3, also for one that is not in the realm, and for a name that a local user has."""
+    realm = Realm(Says("local", OK), [Says("corp", INVALID), Says("mount", OK, in_realm=False)])
+    verdicts = await realm.authenticate("local-user", "x", Open(), server)
+    assert [verdict.server for verdict in verdicts] == asked
+    assert realm.asks_no_server("local-user", server) is (asked == ["local"])
+    verdicts = await realm.authenticate("ada", "x", Open(), server)
+    assert [verdict.server for verdict in verdicts] == (asked if server else ["corp"])
 
 
 async def test_a_name_locked_on_one_server_is_tried_on_the_next() -> None:
