@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from gateway.grants.mapping import Grants, Refused
-from gateway.grants.whitelist import domain_of, invited_role
+from gateway.grants.whitelist import domain_of, invited_role, servers_by_invitation
 from gateway.identity import LOCAL, Account, Grant, Identity, fold_name
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ class Identities:
         self._store = store
         self._grants = Grants(configuration)
         self._local = local
-        self._invited_only = {
-            server.name
-            for server in configuration.servers
-            if configuration.clearml.registration == "whitelist" and not server.clearml.default_company
-        }
+        self._invited_only = servers_by_invitation(configuration)
 
     async def admit(self, account: Account, typed: str, now: int) -> Identity:
         """Store what the directory said just now of whoever logged in as ``typed``, durable on return.

@@ -24,9 +24,24 @@ def fold_for_lockout(name: str) -> str:
     """A coarser form, under which guesses are counted.
 
     What RFC 4518 has directories prepare names by: compatibility normalisation and full case folding, so that ``ada``
-    and ``ＡＤＡ`` share one counter. That ``strasse`` and ``straße`` do too costs a guesser, not a person.
+    and fullwidth ``ADA`` share one counter. Marks go too, because to Active Directory ``björn``, ``bjorn`` and
+    ``bjǫrṅ`` are one account (bugzilla.samba.org 14847). That ``strasse`` and ``straße`` share one costs a guesser, not
+    a person.
     """
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    if name.isascii():
+        return " ".join(name.lower().split())
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join("".join(_unmarked(letter) for letter in letters).casefold().split())
+
+
+def _unmarked(letter: str) -> str:
+    """Nothing for marks and what cannot be seen; ``o`` for ``ø``, which does not decompose."""
+    if unicodedata.combining(letter) or unicodedata.category(letter) == "Cf":
+        return ""
+    try:
+        return unicodedata.lookup(unicodedata.name(letter, "").partition(" WITH ")[0])
+    except KeyError:
+        return letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ class Group:
     """Its DN; empty for groups of local users."""
     value: str = ""
     """The text the directory answered, which ``group_mappings`` compare."""
+    source: str = field(default="", compare=False)
+    """How a login came to know of it, in words for the operator. Neither stored nor compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def state_attributes(preset: str) -> tuple[str, ...]:
 
 
 def login_restriction(entry: Attributes, result: Result, now: float) -> Restriction | None:
-    """What bars a login whose bind ended with ``result``; ``now`` in seconds since 1970.
+    """The gravest that bars a login whose bind ended with ``result``; ``now`` in seconds since 1970.
 
     After a success None admits. After a refusal it is what is known besides: the password may be wrong as well, and
     None says nothing but that. A failure that is no refusal (busy, no such entry) is left as it is. Raises
@@ -97,10 +97,10 @@ def login_restriction(entry: Attributes, result: Result, now: float) -> Restrict
     """
     if result.code not in _ABOUT_CREDENTIALS:
         return None
-    if told := bind_restriction(result):
-        return told
+    told = bind_restriction(result)
     succeeded = result.code == _SUCCESS
-    return next((found for found in entry_restrictions(entry, now) if not (succeeded and found.bind_decides)), None)
+    shown = [found for found in entry_restrictions(entry, now) if not (succeeded and found.bind_decides)]
+    return min([told, *shown] if told else shown, key=_gravity, default=None)
 
 
 def renewal_restriction(entry: Attributes, now: float) -> Restriction | None:
@@ -115,28 +115,39 @@ def renewal_restriction(entry: Attributes, now: float) -> Restriction | None:
 def entry_restrictions(entry: Attributes, now: float) -> list[Restriction]:
     """All that an entry says, the gravest first. Values that cannot be read say nothing."""
     found = [restriction for reader in _READERS for restriction in reader(entry, now)]
-    return sorted(found, key=lambda restriction: _GRAVITY[restriction.state])
+    return sorted(found, key=_gravity)
+
+
+def _gravity(restriction: Restriction) -> int:
+    return _GRAVITY[restriction.state]
 
 
 def bind_restriction(result: Result) -> Restriction | None:
-    """What the answer to a bind says of the account; None where it says nothing, or that the password is wrong.
-
-    Raises ``ProtocolError`` for a control that cannot be read.
+    """What the answer to a bind says of the account, the gravest; None where it says nothing, or that the password is
+    wrong. Raises ``ProtocolError`` for a control that cannot be read.
     """
+    return min((*_told_by_controls(result), *_told_by_text(result)), key=_gravity, default=None)
+
+
+def _told_by_controls(result: Result) -> Iterator[Restriction]:
     for control in result.controls:
         if control.oid == PASSWORD_POLICY and (told := policy_state(control.value)):
-            return Restriction(told, "password policy control")
+            yield Restriction(told, "password policy control")
         if control.oid == EXPIRED_CONTROL:
             expired = State.MUST_CHANGE if result.code == _SUCCESS else State.PASSWORD_EXPIRED
-            return Restriction(expired, "password expired control")
+            yield Restriction(expired, "password expired control")
+
+
+def _told_by_text(result: Result) -> Iterator[Restriction]:
+    """In text too, because the control of 389-ds calls an inactivated account a locked one."""
     if result.code == _INVALID_CREDENTIALS and (found := _AD_DATA.search(result.message)):
         data = found[1].lower()
-        return Restriction(_AD_STATES[data], f"data {data}") if data in _AD_STATES else None
+        if data in _AD_STATES:
+            yield Restriction(_AD_STATES[data], f"data {data}")
     message = result.message.lower()
     for code, words, state in _TEXTS:
         if code == result.code and words in message:
-            return Restriction(state, f"bind answered {code}")
-    return None
+            yield Restriction(state, f"bind answered {code}")
 
 
 def policy_state(value: bytes) -> State | None:

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.account import AccountReader, external_id
-from gateway.directory.account_state import Attributes, login_restriction, state_attributes
+from gateway.directory.account_state import Attributes, entry_restrictions, login_restriction, state_attributes
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
 from gateway.directory.escape import DnError, comparable_dn
 from gateway.directory.groups import GroupReader
 from gateway.directory.messages import Entry, Result, result_name
 from gateway.directory.people import Ambiguous, People
 from gateway.directory.realm import Gate, Outcome, Verdict
-from gateway.directory.searches import PASSING, SUCCESS, Searcher, SearchFailed
+from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed
 from gateway.directory.templates import BindName, direct_name, principal_name, single_name
 
 if TYPE_CHECKING:
@@ -45,15 +45,21 @@ class NotThem(Exception):
 
 
 class DirectoryServer:
-    """One server of the realm, compiled from its configuration."""
+    """One server of the realm, compiled from its configuration.
 
-    def __init__(self, server: Server, pool: Pool) -> None:
+    ``through`` is asked in place of ``pool`` itself: the same connections with a trace.
+    """
+
+    def __init__(self, server: Server, pool: Pool, through: Connections | None = None) -> None:
         self.name = server.name
         self.in_realm = server.realm
         self.pool = pool
+        self.connections: Connections = through or pool
+        """What logins go through."""
         self.timeout = server.login_timeout
         """Seconds for all that one login asks of it."""
-        self._searches_first = server.mode in SEARCH_MODES
+        self.searches_first = server.mode in SEARCH_MODES
+        """Whether a person is found before the password is checked."""
         self._by_own_dn = server.mode == "direct"
         self._bind_name = _bind_name(server)
         self._bound_by_dn = self._bind_name is not None and self._bind_name.is_dn
@@ -65,11 +71,32 @@ class DirectoryServer:
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check one name and password within ``login_timeout``."""
+        if self.searches_first:
+            return await self._in_time(self._search_then_bind(username, password, gate))
+        return await self._in_time(self._bind_then_search(username, password))
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Attributes that a login asks for."""
+        return self._reader.requested
+
+    async def look_up(self, username: str) -> Verdict:
+        """A login without its bind, within ``login_timeout``, where ``searches_first``: for ``explain``.
+
+        The account is given for a barred entry too.
+        """
+        return await self._in_time(self._search_only(username))
+
+    def bind_name(self, username: str) -> str:
+        """The name that a mode which binds first makes of a login. Raises ``DnError`` where it makes none."""
+        if self._bind_name is None:
+            raise DnError("user_dn is not set")
+        return self._bind_name.fill(username)
+
+    async def _in_time(self, decision: Awaitable[Verdict]) -> Verdict:
         try:
             async with asyncio.timeout(self.timeout):
-                if self._searches_first:
-                    return await self._search_then_bind(username, password, gate)
-                return await self._bind_then_search(username, password)
+                return await decision
         except TimeoutError:
             return self._verdict(Outcome.UNREACHABLE, f"no answer within login_timeout ({self.timeout:g} s)")
         except Unreachable as error:
@@ -107,34 +134,43 @@ class DirectoryServer:
         groups = await self._groups.groups(searcher, entry, typed)
         return self._reader.account(entry, typed, groups)
 
-    async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def _search_only(self, username: str) -> Verdict:
         try:
-            entry = await self._people.find(self.pool, username)
+            entry = await self._people.find(self.connections, username)
         except Ambiguous as error:
-            await self._bind_as_nobody()
             return self._verdict(Outcome.INVALID, str(error))
         if entry is None:
-            await self._bind_as_nobody()
             return self._verdict(Outcome.NOT_FOUND, "unknown name")
+        if not entry.dn:
+            return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
+        barred = "; ".join(found.text for found in entry_restrictions(entry.attributes, time.time()))
+        account = await self.read(self.connections, entry, username)
+        return Verdict(self.name, Outcome.INVALID if barred else Outcome.OK, barred, account, external_id(entry))
+
+    async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
+        try:
+            entry = await self._people.find(self.connections, username)
+        except Ambiguous as error:
+            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, str(error))
+        if entry is None:
+            return await self._bind_as_nobody() or self._verdict(Outcome.NOT_FOUND, "unknown name")
         if not entry.dn:
             return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
-        if refused := self._refused(await self.pool.bind(entry.dn, password), entry.attributes, key):
+        if refused := self._refused(await self.connections.bind(entry.dn, password), entry.attributes, key):
             return refused
-        account = await self.read(self.pool, entry, username)
+        account = await self.read(self.connections, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
     async def _bind_then_search(self, username: str, password: str) -> Verdict:
         """The typed name alone is counted by the lockout: it is the entry's name, or of no entry at all."""
-        if self._bind_name is None:
-            return self._verdict(Outcome.INVALID, "user_dn is not set")
         try:
-            bound_as = self._bind_name.fill(username)
+            bound_as = self.bind_name(username)
         except DnError as error:
             return self._verdict(Outcome.INVALID, str(error))
-        async with self.pool.bound_as(bound_as, password) as session:
+        async with self.connections.bound_as(bound_as, password) as session:
             if refused := self._refused(session.result, {}):
                 return refused
             try:
@@ -161,8 +197,10 @@ class DirectoryServer:
             raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
         return entry
 
-    async def _bind_as_nobody(self) -> None:
-        await self.pool.bind(self._nobody, "x")
+    async def _bind_as_nobody(self) -> Verdict | None:
+        """None where the directory checks passwords; while it is busy, what it would be to somebody it knows."""
+        refused = self._refused(await self.connections.bind(self._nobody, "x"), {})
+        return refused if refused and refused.outcome is Outcome.UNREACHABLE else None
 
     def _refused(self, result: Result, entry: Attributes, key: str = "") -> Verdict | None:
         """What a bind's result means with what is known of the entry; None for a success of an account that is not
@@ -174,6 +212,7 @@ class DirectoryServer:
         reason = f"bind refused: {result_name(result.code)}" + (f" ({result.message})" if result.message else "")
         if barred:
             reason += f"; {barred.text}"
+        reason += GENERAL_ADVICE.get(result.code, "")
         if result.code in _WRONG_PASSWORD:
             return self._verdict(Outcome.INVALID, reason, key)
         return self._verdict(Outcome.UNREACHABLE if result.code in PASSING else Outcome.ERROR, reason, key)

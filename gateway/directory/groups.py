@@ -47,6 +47,10 @@ CHUNK: Final = 100
 _MEMBERS: Final = ("member", "uniqueMember")
 _OBJECT_SID, _PRIMARY_GROUP, _TOKEN_GROUPS = "objectSid", "primaryGroupID", "tokenGroups"
 _ANY: Final = compile_filter("(objectClass=*)")
+_NAMED_AT_MOST: Final = 3
+"""Groups that the source of a group above them names."""
+_Found = tuple[Entry, str]
+"""An entry, and the base below which it was found."""
 
 
 class GroupReader:
@@ -99,7 +103,7 @@ class GroupReader:
         elif self._filter is not None:
             sources.append(self._of_search(searcher, entry, typed))
         if self._primary and (sid := self._primary_sid(entry)):
-            sources.append(self._of_sids(searcher, entry, [sid]))
+            sources.append(self._of_sids(searcher, entry, [sid], "primary group"))
         found = [*listed, *chain(*await together(*sources))] if sources else listed
         if len(sources) > 1:
             found = list(dict.fromkeys(found))
@@ -123,17 +127,17 @@ class GroupReader:
         if self._filter is None or (not value and VALUE in self._filter.variables):
             return []
         username = typed.strip().lower() if self._fold_names else typed.strip()
-        entries = await self._ask(searcher, self._requests, {VALUE: value, USERNAME: username, USER_DN: entry.dn})
+        found = await self._ask(searcher, self._requests, {VALUE: value, USERNAME: username, USER_DN: entry.dn})
         if self._names.listing:
-            return await self._of_listings(searcher, entries)
-        return [group for found in entries for group in self._names.of_entry(found)]
+            return await self._of_listings(searcher, found)
+        return [group for one, base in found for group in self._names.of_entry(one, f"group search below {base}")]
 
-    async def _of_listings(self, searcher: Searcher, entries: list[Entry]) -> list[Group]:
+    async def _of_listings(self, searcher: Searcher, found: list[_Found]) -> list[Group]:
         """The entries found are people, one attribute of theirs lists the groups: Vault's ``groupattr=memberOf``."""
         groups: list[Group] = []
-        for entry in entries:
+        for entry, base in found:
             texts = await self._texts(searcher, entry, self._names.listing)
-            groups += self._names.of_listing(texts or [entry.dn])
+            groups += self._names.of_listing(texts or [entry.dn], f"group search below {base}")
             if len(groups) > self._limit:
                 break
         return list(dict.fromkeys(groups))
@@ -150,10 +154,10 @@ class GroupReader:
         sids = answer[0].attributes.get(_TOKEN_GROUPS.lower(), []) if answer else []
         if not sids:
             log.warning("server %s: %s has no tokenGroups: is this Active Directory?", self._server, entry.dn)
-        return await self._of_sids(searcher, entry, list(filter(is_sid, sids))[: self._limit])
+        return await self._of_sids(searcher, entry, list(filter(is_sid, sids))[: self._limit], _TOKEN_GROUPS)
 
-    async def _of_sids(self, searcher: Searcher, entry: Entry, sids: Sequence[bytes]) -> list[Group]:
-        return await self._groups_with(searcher, entry, (_OBJECT_SID,), sids)
+    async def _of_sids(self, searcher: Searcher, entry: Entry, sids: Sequence[bytes], source: str) -> list[Group]:
+        return await self._groups_with(searcher, entry, (_OBJECT_SID,), sids, source)
 
     def _primary_sid(self, entry: Entry) -> bytes | None:
         """The group is named by its relative id in the person's own domain (MS-ADTS 3.1.1.3.1.3, primaryGroupID)."""
@@ -162,14 +166,14 @@ class GroupReader:
 
     async def _with_ancestors(self, searcher: Searcher, entry: Entry, found: list[Group]) -> list[Group]:
         async def parents(dns: Sequence[str]) -> list[Group]:
-            return await self._groups_with(searcher, entry, _MEMBERS, [dn.encode() for dn in dns])
+            return await self._groups_with(searcher, entry, _MEMBERS, [dn.encode() for dn in dns], _above(dns))
 
         return found + await ancestors(found, parents, depth=self._nested_depth, limit=self._limit)
 
     # Searches
 
     async def _groups_with(
-        self, searcher: Searcher, entry: Entry, attributes: Sequence[str], values: Sequence[bytes]
+        self, searcher: Searcher, entry: Entry, attributes: Sequence[str], values: Sequence[bytes], source: str
     ) -> list[Group]:
         """Groups with one of ``values``, below ``group_search_base_dns`` or anywhere in the person's directory."""
         try:
@@ -178,11 +182,12 @@ class GroupReader:
             raise SearchFailed(f"{entry.dn}: {error}", passing=False) from None
         filters = [any_of(attributes, some) for some in in_chunks(values, CHUNK)]
         requests = [self._request(base, compiled) for compiled in filters for base in bases]
-        return [group for found in await self._ask(searcher, requests) for group in self._names.of_entry(found)]
+        found = await self._ask(searcher, requests)
+        return [group for one, _ in found for group in self._names.of_entry(one, source)]
 
     async def _ask(
         self, searcher: Searcher, requests: Sequence[SearchRequest], filling: Filling = ""
-    ) -> list[Entry]:
+    ) -> list[_Found]:
         """The entries that any of ``requests`` finds; one that several find, once."""
         if self._page_size:
             answers = await ask_in_pages(
@@ -190,7 +195,15 @@ class GroupReader:
             )
         else:
             answers = await ask_all(searcher, requests, filling, accept=self._accept)
-        return list({entry.dn: entry for entry in chain(*answers)}.values())
+        pairs = zip(requests, answers, strict=True)
+        return list({entry.dn: (entry, request.base) for request, entries in pairs for entry in entries}.values())
 
     def _request(self, base: str, compiled: Filter) -> SearchRequest:
         return SearchRequest(base, compiled, self._names.requested, dereference=self._dereference)
+
+
+def _above(dns: Sequence[str]) -> str:
+    """The source of groups that have one of these among their members."""
+    if len(dns) > _NAMED_AT_MOST:
+        return f"nested: holds one of {len(dns)} groups of this person"
+    return f"nested: holds {'one of ' if len(dns) > 1 else ''}{' | '.join(dns)}"

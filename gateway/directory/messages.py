@@ -142,6 +142,8 @@ class SearchRequest:
         self.base = base
         self.filter = filter
         self.attributes = tuple(attributes)
+        self.scope = scope
+        self.page_size = 0
         self._prefix = b"".join((
             octets(base),
             integer(scope, ENUMERATED),
@@ -157,6 +159,7 @@ class SearchRequest:
         """The same search for one page of at most ``size`` entries, at first without a ``cookie`` (RFC 2696)."""
         paged = copy.copy(self)
         paged._controls = controls(paged_results(size, cookie))
+        paged.page_size = size
         return paged
 
     def encode(self, value: Filling = "") -> bytes:

@@ -42,8 +42,8 @@ class People:
         self._attributes = attributes
         self._by_principal = server.mode == "upn"
         self._take_first = server.multiple_entries == "first"
-        self._domain = server.upn_domain
-        compiled = _principal_filter(server) if self._by_principal else user_filter(server)
+        self._domain = "" if self._by_principal else server.upn_domain
+        compiled = person_filter(server)
         dereference = Dereference[server.dereference_aliases.upper()]
         self._requests = tuple(
             SearchRequest(base, compiled, attributes, scope=Scope.SUBTREE, dereference=dereference,
@@ -57,7 +57,7 @@ class People:
         All bases are asked at once, so that the number of round trips does not tell where an entry is. Raises
         ``Ambiguous``, SearchFailed and DirectoryError.
         """
-        answers = await ask_all(searcher, self._requests, self._filling(login), accept=_CUT_SHORT)
+        answers = await ask_all(searcher, self._requests, filling(login, self._domain), accept=_CUT_SHORT)
         if self._by_principal:
             return self._only([entry for entries in answers for entry in entries], "")
         for request, entries in zip(self._requests, answers, strict=True):
@@ -75,23 +75,29 @@ class People:
             raise SearchFailed(text, passing=result.code in PASSING)
         return entries[0] if entries else Entry(dn, {})
 
-    def _filling(self, login: str) -> Filling:
-        """With ``upn_domain`` Vault's ``{{.Username}}`` is the principal name in a search filter (vault.md 4.2)."""
-        if self._by_principal or not self._domain:
-            return login
-        return {VALUE: login, USERNAME: f"{login}@{self._domain}"}
-
     @staticmethod
     def _only(entries: list[Entry], where: str) -> Entry | None:
-        different = {comparable_dn(entry.dn) for entry in entries}
-        if len(different) > 1:
-            raise Ambiguous(f"{len(different)} entries{where} match; one was expected")
+        if len(entries) > 1 and (different := len({comparable_dn(entry.dn) for entry in entries})) > 1:
+            raise Ambiguous(f"{different} entries{where} match; one was expected")
         return entries[0] if entries else None
 
 
-def user_filter(server: Server) -> Filter:
-    """``search_filter`` compiled. Raises ``FilterError``."""
-    return compile_filter(server.search_filter, USER_VARIABLES, _PRINCIPAL if server.upn_domain else server.user_attr)
+def filling(login: str, domain: str) -> Filling:
+    """What a login puts into a filter. With an ``upn_domain`` Vault's ``{{.Username}}`` is the principal name there
+    (vault.md 4.2).
+    """
+    return {VALUE: login, USERNAME: f"{login}@{domain}"} if domain else login
+
+
+def person_filter(server: Server) -> Filter:
+    """The filter that finds who logs in. Raises ``FilterError``."""
+    return _principal_filter(server) if server.mode == "upn" else user_filter(server)
+
+
+def user_filter(server: Server, text: str = "") -> Filter:
+    """``text``, by default ``search_filter``, compiled with what may stand in that. Raises ``FilterError``."""
+    attribute = _PRINCIPAL if server.upn_domain else server.user_attr
+    return compile_filter(text or server.search_filter, USER_VARIABLES, attribute)
 
 
 def _principal_filter(server: Server) -> Filter:

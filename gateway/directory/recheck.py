@@ -80,8 +80,8 @@ class Recheck:
         if entry is None or (barred and barred.state.lasting):
             log.info("server %s: %s: %s", server.name, row.username, barred.text if barred else "found no more")
             await self._store.identity_gone(row.id, now)
-            # Should they come back, what they held before stays dead.
-            await self._store.identity_invalidate(row.id, now)
+            # Should they come back, what they held before stays dead; that of this very second too.
+            await self._store.identity_invalidate(row.id, now + 1)
             return Standing.GONE
         try:
             if barred:

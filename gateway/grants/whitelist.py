@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
 
 from gateway.identity import fold_name
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Configuration
+
+
+def servers_by_invitation(configuration: Configuration) -> frozenset[str]:
+    """The servers whose people the whitelist must name (DECISIONS 7)."""
+    if configuration.clearml.registration != "whitelist":
+        return frozenset()
+    return frozenset(server.name for server in configuration.servers if not server.clearml.default_company)
 
 
 def domain_of(email: str) -> str:
