@@ -22,7 +22,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import ldap3
 import pytest
@@ -112,7 +112,7 @@ class Slapd:
     @classmethod
     def start(
         cls, *ldif: str | Path, directory: Path, tls: bool = False, port: int | None = None, anonymous: str = "read"
-    ) -> Slapd:
+    ) -> Self:
         """Fill a new database below ``directory`` from LDIF texts or files and start slapd on it.
 
         ``tls`` adds StartTLS and an LDAPS port, with a certificate for ``localhost``, 127.0.0.1 and ::1 signed by
@@ -205,7 +205,7 @@ class Slapd:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def __enter__(self) -> Slapd:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
