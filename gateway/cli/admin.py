@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,13 +149,29 @@ def _status_lines(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("hash", data["hash"]),
         ("last reload", f"{last['outcome']}, by {last['trigger']}, {last['time']}, took {last['seconds']} s"),
         ("watching", f"{watch['mode']}, {watch['errors']} errors"),
-        ("directories", ", ".join(f"{name} {state}" for name, state in data["directories"].items()) or "none"),
+        *_directory_lines(data["directories"]),
     ]
     if held:
         lines.append(("held", f"{held['reason']}, since {held['since']}"))
     if data["pending_restart"]:
         lines.append(("needs a restart", ", ".join(data["pending_restart"])))
     return lines
+
+
+def _directory_lines(directories: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line for each server, and one for each host of a server that has several or is down."""
+    if not directories:
+        yield "directories", "none"
+    for name, server in directories.items():
+        yield f"directory {name}", f"{server['state']} since {server['since']}" + _named(" on ", server["host"])
+        if server["state"] != "up" or len(server["hosts"]) > 1:
+            for host in server["hosts"]:
+                retry = f", asked again in {host['retry_seconds']} s" if host["retry_seconds"] else ""
+                yield "", f"  {host['host']} {host['state']} since {host['since']}{_named(': ', host['error'])}{retry}"
+
+
+def _named(before: str, text: str) -> str:
+    return before + text if text else ""
 
 
 def ask(

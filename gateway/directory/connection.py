@@ -60,11 +60,21 @@ _BUFFER: Final = 64 * 1024
 _MAX_UNSENT: Final = 4 * 1024 * 1024
 _ANSWER_MESSAGES: Final = 4
 """The entries of one search may take as many octets as this many of the longest messages."""
+_MAX_LATE: Final = 16 * 1024 * 1024
+"""Octets in a row for searches that were given up: more than can have been on the way."""
 _CLOSE_SECONDS: Final = 1.0
 _ASK_POLICY: Final = controls(control(PASSWORD_POLICY))
 """Goes with every password; not critical, so that servers without it pass over it."""
-_UNKNOWN_AUTHORITY: Final = frozenset({7, 18, 19, 20, 21})
-"""OpenSSL's verify codes for a certificate whose issuer is not trusted; 7: another of the same name is."""
+_CERTIFICATE_ADVICE: Final = dict.fromkeys((7, 18, 19, 20, 21), " (set root_ca_cert)") | dict.fromkeys(
+    (62, 64), " (name the server in host or urls as its certificate does)"
+)
+"""By OpenSSL's verify codes: an issuer that is not trusted (7: one of its name is), another host, another address."""
+_TLS_ADVICE: Final = (
+    ("wrong version number", "no TLS is spoken there: check use_ssl, start_tls and port"),
+    ("certificate required", "set client_cert and client_key"),
+    ("", "check min_tls_version, max_tls_version and tls_ciphers"),
+)
+"""By words in the reasons of OpenSSL, the first that fits."""
 
 
 class Unreachable(DirectoryError):
@@ -154,6 +164,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: dict[int, _Pending] = {}
         self._last_id = 0
         self._highest_id = 0
+        self._late_octets = 0
         self._unsent: list[bytes] = []
         self._buffer = bytearray(_BUFFER)
         self._filled = 0
@@ -218,7 +229,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end(ConnectionLost(f"{self.endpoint}: StartTLS failed"))
             self._finished()  # the loop tells only its TLS layer
             if isinstance(error, OSError):
-                raise Unreachable(f"{self.endpoint}: TLS: {reason_of(error)}") from error
+                raise Unreachable(f"{self.endpoint}: TLS: {reason_of(error, in_tls=True)}") from error
             raise
 
     async def close(self, drain_seconds: float = 0.0) -> None:
@@ -352,6 +363,7 @@ class Connection(asyncio.BufferedProtocol):
         if pending is None:
             self._read_over(message_id, tag, data, begin, end)
             return
+        self._late_octets = 0
         operation = decode_operation(data, tag, begin, end)
         if tag == pending.final and isinstance(operation, Result):
             found = read_controls(data, end, stop)
@@ -380,6 +392,9 @@ class Connection(asyncio.BufferedProtocol):
         """A late answer to something given up, or a message of the server's own (RFC 4511 section 4.4)."""
         if message_id > self._highest_id:
             raise ProtocolError("an answer to a question that was not asked")
+        self._late_octets += end - begin
+        if self._late_octets > _MAX_LATE:
+            self._end(ConnectionLost(f"{self.endpoint}: the directory does not heed that a search was abandoned"))
         if message_id == 0 and tag == EXTENDED_RESPONSE:
             notice = decode_operation(data, tag, begin, end)
             if isinstance(notice, Result) and notice.name == NOTICE_OF_DISCONNECTION:
@@ -446,17 +461,21 @@ def answer_of(result: Result) -> str:
     return result_name(result.code) + (f" ({result.message})" if result.message else "")
 
 
-def reason_of(error: BaseException) -> str:
-    """What an operator can use of an exception of the socket or TLS layer."""
+def reason_of(error: BaseException, *, in_tls: bool = False) -> str:
+    """What an operator can use of an exception of the socket or TLS layer; ``in_tls``: of the handshake.
+
+    Some servers (GnuTLS) hang up where nothing can be agreed on, and say no word about it.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
-        advice = " (set root_ca_cert)" if error.verify_code in _UNKNOWN_AUTHORITY else ""
-        return f"certificate refused: {error.verify_message}{advice}"
+        return f"certificate refused: {error.verify_message}{_CERTIFICATE_ADVICE.get(error.verify_code, '')}"
     if isinstance(error, TimeoutError):
         return "no connection in time"
     if isinstance(error, ConnectionResetError):
-        return "connection reset by the other side"
+        where = f" in the TLS handshake ({_TLS_ADVICE[-1][1]})" if in_tls else ""
+        return f"connection reset by the other side{where}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        told = (error.reason or str(error)).replace("_", " ").lower()
+        return f"TLS failed: {told} ({next(advice for words, advice in _TLS_ADVICE if words in told)})"
     if isinstance(error, OSError) and error.errno and error.errno in errno.errorcode:
         return os.strerror(error.errno)  # asyncio's own text says "Connect call failed" for all of them
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -144,7 +144,7 @@ def test_a_missing_base_is_an_error_for_the_operator(slapd: Slapd, tmp_path: Pat
 
 def test_failures_lock_the_account(slapd: Slapd, tmp_path: Path) -> None:
     """DECISIONS 13: after so many failures even the right password gets the same answer, and no bind is sent."""
-    environment = variables(server(slapd), lockout__failures="3", lockout__duration="2s")
+    environment = variables(server(slapd), lockout__failures="3", lockout__duration="5s")
     with running(tmp_path, environment=environment) as daemon:
         wrong = [daemon.login("alan", "wrong") for _ in range(3)]
         locked = daemon.login("ALAN ", "enigma")

@@ -379,18 +379,29 @@ async def test_result_codes(code: int, passing: bool, changes: dict[str, Any]) -
         assert caught.value.passing is passing
 
 
-@pytest.mark.parametrize(("name", "changes"), [("", {"anonymous_group_search": True}), ("cn=svc", {})])
-async def test_a_refused_bind_of_ones_own(name: str, changes: dict[str, Any]) -> None:
-    """vault.md 4 step 10, and the bind before the second page: refused, and the connection serves again."""
-    async with reading(in_pages(3), **PAGED, **changes) as (directory, groups):
+async def test_a_refused_anonymous_bind() -> None:
+    """vault.md 4 step 10: refused, and the connection serves again."""
+    async with reading(in_pages(3), **PAGED, anonymous_group_search=True) as (directory, groups):
         assert await groups() == ["g0", "g1", "g2"]
-        directory.refused.add(name)
+        directory.refused.add("")
         for _ in range(20):
             with pytest.raises(ServiceBindFailed, match="49 invalidCredentials"):
                 await groups()
         directory.refused.clear()
         assert await groups() == ["g0", "g1", "g2"]
         assert directory.connections == 2
+
+
+async def test_a_refused_service_bind_before_the_second_page() -> None:
+    """It is not tried again by the next logins: each time counts towards a lock of the account."""
+    async with reading(in_pages(3), **PAGED) as (directory, groups):
+        assert await groups() == ["g0", "g1", "g2"]
+        directory.refused.add("cn=svc")
+        binds = directory.binds.count("cn=svc")
+        for _ in range(20):
+            with pytest.raises(ServiceBindFailed, match="49 invalidCredentials"):
+                await groups()
+        assert directory.binds.count("cn=svc") == binds + 1
 
 
 async def test_one_of_several_searches_fails() -> None:

@@ -218,7 +218,7 @@ class Server(Section):
     client_key_value: SecretText = Field(default_factory=Secret)
     """Its key in PEM, or base64 of that, instead of ``client_key``."""
     timeout: Duration = 10.0
-    """Setting up a connection, for each address; 0 means 10 s."""
+    """Setting up a connection to a host: its name, all its addresses and TLS; 0 means 10 s."""
     request_timeout: Annotated[Duration, Field(gt=0)] = 10.0
     """Each operation."""
     login_timeout: Annotated[Duration, Field(gt=0)] = 20.0

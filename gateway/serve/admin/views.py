@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.config.difference import Change
     from gateway.config.load import Snapshot
     from gateway.config.origin import Problem
+    from gateway.directory.pool import HostState, Pool
     from gateway.reload import Attempt, Held, Reloader
     from gateway.runtime import Runtime
 
@@ -88,7 +89,31 @@ def status_view(runtime: Runtime, reloader: Reloader) -> dict[str, Any]:
         "held": reloader.held and _held_view(reloader.held),
         "pending_restart": list(reloader.pending_restart),
         "watch": {"mode": watcher.mode, "errors": watcher.errors} if watcher else {"mode": "off", "errors": 0},
-        "directories": runtime.directories(),
+        "directories": {server.name: directory_view(server.pool) for server in runtime.current.servers},
+    }
+
+
+def directory_view(pool: Pool) -> dict[str, Any]:
+    """How one server and each of its hosts fare. Errors name hosts and the service account, never its password."""
+    state = pool.state
+    return {
+        "state": "up" if state.up else "down",
+        "since": utc(state.since),
+        "host": str(state.endpoint) if state.up else "",
+        "error": state.error,
+        "hosts": [_host_view(host) for host in pool.hosts],
+    }
+
+
+def _host_view(host: HostState) -> dict[str, Any]:
+    """``retry_seconds``: until it is asked again at the earliest, 0 where it is not left alone."""
+    return {
+        "host": str(host.endpoint),
+        "tls": host.endpoint.tls,
+        "state": host.state,
+        "since": utc(host.since),
+        "error": host.error,
+        "retry_seconds": round(host.retry_seconds, 1),
     }
 
 
