@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from gateway.directory.local_users import LocalUsers
     from gateway.store.interface import IdentityRow, Store
 
-CLEARML_SERVER: Final = "ldap"
-"""The server that the ClearML spellings address; its users have the ids an installation without gateway gave them."""
-
 _TYPED: Final = "typed"
 _INVITED: Final = "invited_role"
 
@@ -28,10 +25,7 @@ def clearml_user_id(account: Account, company: str) -> str:
     """
     if account.user_id:
         return account.user_id
-    name = account.username
-    if account.server not in (LOCAL, CLEARML_SERVER):
-        name = f"{account.server}/{name}"
-    return hashlib.md5(f"{company}:{name}".encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(f"{company}:{account.clearml_name}".encode(), usedforsecurity=False).hexdigest()
 
 
 class Identities:

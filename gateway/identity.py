@@ -9,6 +9,8 @@ from typing import Final
 
 LOCAL: Final = "local"
 """The name of the local users, where a server's name is expected. No configured server may have it."""
+CLEARML_SERVER: Final = "ldap"
+"""The server that the ClearML spellings address; its users have the ids an installation without gateway gave them."""
 
 
 def fold_name(name: str) -> str:
@@ -77,6 +79,11 @@ class Account:
     user_id: str = ""
     """Value of ``attributes.user_id`` where that is configured: ClearML's user id as it is."""
     disabled: bool = False
+
+    @property
+    def clearml_name(self) -> str:
+        """What ClearML's user id is made of, besides the company (DECISIONS 1)."""
+        return self.username if self.server in (LOCAL, CLEARML_SERVER) else f"{self.server}/{self.username}"
 
 
 @dataclass(frozen=True, slots=True)

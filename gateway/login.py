@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import Address, is_trusted
@@ -16,7 +16,8 @@ from gateway.credentials import LoginCache, Remembered, Services
 from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
 from gateway.grants.mapping import Refused
-from gateway.identity import Account, Identity
+from gateway.identity import LOCAL, Account, Identity
+from gateway.padding import Padding
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
 from gateway.telemetry.audit import Outcome as AuditOutcome
@@ -126,9 +127,10 @@ class Login:
         # A directory that hangs must not keep local users waiting.
         self._slots = {where: asyncio.Semaphore(configuration.login.concurrency) for where in ("local", "servers")}
         self._waiting = 0
+        self._padding = Padding(configuration.login.floor)
 
     async def check(self, attempt: Attempt) -> LoginResult:
-        """Decide one attempt, write its audit event, and let failures take as long as ``login.floor`` says."""
+        """Decide one attempt, write its audit event, and let all failures take as long."""
         started = time.monotonic()
         try:
             result = await self._decide(attempt)
@@ -142,7 +144,7 @@ class Login:
             result = Failed(f"unforeseen {type(error).__name__}")
         self._record(attempt, result)
         if isinstance(result, Denied):
-            await asyncio.sleep(self._settings.floor - (time.monotonic() - started))
+            await asyncio.sleep(self._padding.remaining(time.monotonic() - started))
         return result
 
     async def _decide(self, attempt: Attempt) -> LoginResult:
@@ -192,7 +194,11 @@ class Login:
             slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
+        started = time.monotonic()
         verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate, attempt.server)
+        refused = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
+        if any(verdict.entry and verdict.server != LOCAL for verdict in refused):
+            self._padding.note(time.monotonic() - started)
         for verdict in verdicts:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)
@@ -201,7 +207,7 @@ class Login:
             return await self._admit(attempt, final, final.account, gate)
         if final.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
             # A wrong password is one, whatever another server did; an unknown name may be that server's.
-            await gate.count([verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID])
+            await gate.count(refused)
             kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
             return kind(final.reason, final.server)
         await gate.count(verdicts)
@@ -212,6 +218,8 @@ class Login:
         try:
             identity = await self._identities.admit(account, attempt.username, int(time.time()))
         except Refused as refusal:
+            # Counted as a wrong password is, or who counts along would know that it was right.
+            await gate.count([replace(verdict, outcome=Outcome.INVALID)])
             return Denied(str(refusal), account.server)
         await gate.clear(account.server)
         remembered = Remembered(identity.id, account.server, verdict.entry)

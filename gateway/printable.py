@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 MAX_TEXT: Final = 2000
@@ -14,3 +15,10 @@ def printable(text: str, at_most: int = MAX_TEXT) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in short
     )
+
+
+def printable_json(document: str) -> str:
+    """A JSON document on one line, in which what is not printable is written as an escape of JSON."""
+    if document.isprintable():
+        return document
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in document)
