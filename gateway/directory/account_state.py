@@ -39,6 +39,7 @@ class State(enum.Enum):
 
     DISABLED = "the account is disabled"
     ACCOUNT_EXPIRED = "the account has expired"
+    NOT_YET = "the account may not be used yet"
     LOCKED = "the account is locked"
     MUST_CHANGE = "the password must be changed first"
     PASSWORD_EXPIRED = "the password has expired"  # noqa: S105 - a text
@@ -70,7 +71,7 @@ _ACTIVE_DIRECTORY: Final = (
     "userAccountControl", "msDS-User-Account-Control-Computed", "msDS-UserAccountDisabled", "lockoutTime",
     "accountExpires", "pwdLastSet",
 )  # fmt: skip
-_OPENLDAP: Final = ("pwdAccountLockedTime", "pwdEndTime", "pwdReset")
+_OPENLDAP: Final = ("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime", "pwdReset")
 _389DS: Final = ("nsAccountLock", "accountUnlockTime", "passwordExpirationTime", "pwdReset")
 _FREEIPA: Final = ("nsAccountLock", "krbPrincipalExpiration", "krbPasswordExpiration")
 _BY_PRESET: Final = {
@@ -106,10 +107,10 @@ def login_restriction(entry: Attributes, result: Result, now: float) -> Restrict
 def renewal_restriction(entry: Attributes, now: float) -> Restriction | None:
     """What bars a renewal, where no password is shown and its age does not count.
 
-    A lock ends by itself: the renewal is refused, and nothing is revoked (``State.lasting``).
+    A lock ends by itself, and a beginning comes: the renewal is refused, and nothing is revoked (``State.lasting``).
     """
     found = next(iter(entry_restrictions(entry, now)), None)
-    return found if found and (found.state.lasting or found.state is State.LOCKED) else None
+    return found if found and (found.state.lasting or found.state in (State.NOT_YET, State.LOCKED)) else None
 
 
 def entry_restrictions(entry: Attributes, now: float) -> list[Restriction]:
@@ -238,6 +239,8 @@ def _password_policy(entry: Attributes, now: float) -> Iterator[Restriction]:
         yield Restriction(State.DISABLED, "pwdAccountLockedTime, for ever")
     elif locked:
         yield Restriction(State.LOCKED, "pwdAccountLockedTime", bind_decides=True)
+    if (begins := _time(entry, "pwdstarttime")) is not None and begins > now:
+        yield Restriction(State.NOT_YET, "pwdStartTime")
     if _past(entry, "pwdendtime", now):
         yield Restriction(State.ACCOUNT_EXPIRED, "pwdEndTime")
     if _flag(entry, "pwdreset"):

@@ -11,18 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema.servers import SEARCH_MODES
-from gateway.directory.account import AccountReader, external_id
+from gateway.directory.account import AccountReader, external_id, one_spelling
 from gateway.directory.account_state import Attributes, entry_restrictions, login_restriction, state_attributes
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
 from gateway.directory.escape import DnError, comparable_dn
 from gateway.directory.groups import GroupReader
 from gateway.directory.messages import Entry, Result, result_name
 from gateway.directory.people import Ambiguous, People
+from gateway.directory.proof import NAME_ATTRIBUTES, PROOF_ATTRIBUTES, disproof, may_bind_as
 from gateway.directory.realm import Gate, Outcome, Verdict
-from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed
+from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed, Session
 from gateway.directory.templates import BindName, direct_name, principal_name, single_name
 
 if TYPE_CHECKING:
@@ -40,8 +42,24 @@ _WRONG_PASSWORD: Final = frozenset({
 })  # fmt: skip
 
 
+_SERVICE_ACCOUNT: Final = "this is the service account (bind_dn): guesses at its password would lock it"
+_UNPROVED: Final = (
+    "let search_filter find people by the very name that binds, such as (userPrincipalName=%s@example.org), or search "
+    "first: set bind_dn and bind_password of a service account"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A login that a directory could not decide."""
+
+    at: float
+    """Seconds since 1970."""
+    text: str
+
+
 class NotThem(Exception):
-    """A person has bound, and the entry that is found afterwards is none, several, or another's."""
+    """A person has bound, and the entry that is found afterwards is none, several, another's, or not proved theirs."""
 
 
 class DirectoryServer:
@@ -56,6 +74,8 @@ class DirectoryServer:
         self.pool = pool
         self.connections: Connections = through or pool
         """What logins go through."""
+        self.last_failure: Failure | None = None
+        """The last login that failed by no fault of the person, for status pages."""
         self.timeout = server.login_timeout
         """Seconds for all that one login asks of it."""
         self.searches_first = server.mode in SEARCH_MODES
@@ -63,17 +83,29 @@ class DirectoryServer:
         self._by_own_dn = server.mode == "direct"
         self._bind_name = _bind_name(server)
         self._bound_by_dn = self._bind_name is not None and self._bind_name.is_dn
+        self._service_name = server.bind_dn if server.mode == "service" else ""
         self._rechecks = server.recheck == "service"
         self._nobody = ",".join(filter(None, ("cn=nobody-has-this-name", server.user_bases[0])))
         self._groups = GroupReader(server)
-        self._reader = AccountReader(server, (*self._groups.wanted, *state_attributes(server.preset)))
+        wanted = (*self._groups.wanted, *state_attributes(server.preset), *self._names_wanted())
+        self._reader = AccountReader(server, wanted)
         self._people = People(server, self._reader.requested)
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check one name and password within ``login_timeout``."""
         if self.searches_first:
-            return await self._in_time(self._search_then_bind(username, password, gate))
-        return await self._in_time(self._bind_then_search(username, password))
+            verdict = await self._in_time(self._search_then_bind(username, password, gate))
+        else:
+            verdict = await self._in_time(self._bind_then_search(username, password))
+        if verdict.outcome in (Outcome.ERROR, Outcome.UNREACHABLE):
+            self.last_failure = Failure(time.time(), verdict.reason)
+        return verdict
+
+    def _names_wanted(self) -> tuple[str, ...]:
+        """Attributes that tell whose a name to bind with is, where it is no DN."""
+        if self._bind_name is not None:
+            return () if self._bound_by_dn else PROOF_ATTRIBUTES
+        return NAME_ATTRIBUTES if self._service_name and "=" not in self._service_name else ()
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -143,7 +175,8 @@ class DirectoryServer:
             return self._verdict(Outcome.NOT_FOUND, "unknown name")
         if not entry.dn:
             return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
-        barred = "; ".join(found.text for found in entry_restrictions(entry.attributes, time.time()))
+        texts = [found.text for found in entry_restrictions(entry.attributes, time.time())]
+        barred = "; ".join([_SERVICE_ACCOUNT, *texts] if self._is_service(entry) else texts)
         account = await self.read(self.connections, entry, username)
         return Verdict(self.name, Outcome.INVALID if barred else Outcome.OK, barred, account, external_id(entry))
 
@@ -159,6 +192,8 @@ class DirectoryServer:
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
+        if self._is_service(entry):
+            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, _SERVICE_ACCOUNT, key)
         if refused := self._refused(await self.connections.bind(entry.dn, password), entry.attributes, key):
             return refused
         account = await self.read(self.connections, entry, username)
@@ -183,18 +218,25 @@ class DirectoryServer:
             account = await self.read(session, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
-    async def _entry_of(self, session: Searcher, username: str, bound_as: str) -> Entry:
+    def _is_service(self, entry: Entry) -> bool:
+        return bool(self._service_name) and may_bind_as(entry, self._service_name)
+
+    async def _entry_of(self, session: Session, username: str, bound_as: str) -> Entry:
         """The entry of who has just bound. Raises ``NotThem``, SearchFailed and DirectoryError."""
         if self._by_own_dn:
-            return await self._people.own(session, bound_as)
+            entry = await self._people.own(session, bound_as)
+            return entry or Entry(self.bind_name(one_spelling(username)), {})
         try:
             entry = await self._people.find(session, username)
         except Ambiguous as error:
             raise NotThem(str(error)) from None
         if entry is None:
             raise NotThem("bound, but no entry is found for the name")
-        if self._bound_by_dn and comparable_dn(entry.dn) != comparable_dn(bound_as):
-            raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
+        if self._bound_by_dn:
+            if comparable_dn(entry.dn) != comparable_dn(bound_as):
+                raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
+        elif unlike := await disproof(session, entry, bound_as):
+            raise NotThem(f"bound as {bound_as}, {unlike}, but search_filter finds {entry.dn}: {_UNPROVED}")
         return entry
 
     async def _bind_as_nobody(self) -> Verdict | None:

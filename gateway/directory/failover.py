@@ -4,8 +4,9 @@
   or has not answered for ``HEAD_START`` seconds; a host that was overtaken so counts as failed.
 - Only setting up a connection fails over, the bind as the service included. Whatever a directory answers afterwards,
   a wrong password above all, is never asked of another host (vault.md 4.1).
-- A service account that was refused is asked of no other host either, and not again for ``pool.backoff``: each time
-  counts towards a lock of the account.
+- A service account that was refused is asked of no other host either, and not again for ``pool.backoff``; then of one
+  host, of another each time. Each time counts towards a lock of the account, so the pause grows (``_rest``) until one
+  takes it; a reload cuts it short. Where another host goes on serving, only the one that refused rests.
 - A host that failed is left alone for a growing while. One that refuses quickly is asked again within a second, since
   asking costs nothing; one that kept somebody waiting, after up to ``pool.backoff``.
 - While a host is well, those that failed are asked in the background only.
@@ -37,6 +38,14 @@ HEAD_START: Final = 1.5
 _FIRST_BACKOFF: Final = 0.1
 _QUICK_BACKOFF: Final = 1.0
 """Longest pause, in seconds, before asking a host again that refused without keeping anybody waiting."""
+_COUNTED: Final = frozenset({
+    19,  # constraintViolation: how some servers say that an account is locked
+    49,  # invalidCredentials
+    53,  # unwillingToPerform: the account may not log in, or not now
+})  # fmt: skip
+"""Result codes of the service's bind that servers count, and that time alone hardly mends."""
+_LONGEST_REST: Final = 1800.0
+"""Seconds; where servers lock accounts at all, it is usually for so many wrong passwords within half an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ class Host:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.failures = 0
+        self.failures = self.refusals = 0
+        """In a row; ``refusals`` are those of the service account."""
         self.failed_at = self.retry_at = 0.0
         self.error: DirectoryError | None = None
         self.answers = False
@@ -135,7 +145,11 @@ class Hosts:
         self._log_in = log_in
         self._greet = greet
         self._asking_seconds = asking_seconds
-        self._longest_pause = longest_pause
+        self._longest_pause = max(longest_pause, _FIRST_BACKOFF)
+        self._refused: DirectoryError | None = None
+        self._refusals = 0
+        self._refused_at = self.refused_until = 0.0
+        """Loop time until which the service account is left alone, whatever the host."""
 
     @property
     def states(self) -> tuple[HostState, ...]:
@@ -144,15 +158,24 @@ class Hosts:
         return tuple(host.state(now) for host in self._hosts)
 
     @property
-    def any_well(self) -> bool:
-        """Whether there is one that has not failed."""
-        return any(not host.failures for host in self._hosts)
-
-    @property
     def refusal(self) -> DirectoryError | None:
         """Why the service account is to be left alone for now; None where it is not."""
-        now = _now()
-        return next((copy.copy(host.error) for host in self._hosts if host.refuses and host.retry_at > now), None)
+        return copy.copy(self._refused) if self.refused_until > _now() else None
+
+    def may_ask(self, *, service: bool) -> bool:
+        """Whether ``connect`` would ask any host."""
+        return bool(self._to_ask(service=service))
+
+    def accepted(self) -> None:
+        """A host takes the service account: refusals of others say something of those hosts only."""
+        self._refused, self._refusals, self.refused_until = None, 0, 0.0
+
+    def try_again(self) -> None:
+        """The service account may be mended by now: wait no longer than the first pause; the next stays as it is."""
+        for host in self._hosts:
+            if host.refuses:
+                host.retry_at = min(host.retry_at, host.failed_at + self._longest_pause)
+        self.refused_until = min(self.refused_until, self._refused_at + self._longest_pause)
 
     @property
     def down(self) -> list[Host]:
@@ -182,12 +205,13 @@ class Hosts:
         raise self._why_none()
 
     def _to_ask(self, *, service: bool) -> list[Host]:
-        """The hosts that are well, then those that failed and may be asked again."""
+        """The hosts that are well, then those that failed and may be asked again; last who refused the account last."""
         now = _now()
         if service and self.refusal:
             return []
         well = [host for host in self._hosts if not host.failures]
-        return well + [host for host in self.down if host.retry_at <= now]
+        again = [host for host in self.down if host.retry_at <= now]
+        return well + sorted(again, key=lambda host: host.failed_at if host.refuses else 0.0)
 
     async def _attempt(self, host: Host, *, service: bool) -> Connection | None:
         """None where no other host is to be tried either."""
@@ -201,6 +225,8 @@ class Hosts:
     async def ask(self, host: Host, *, service: bool) -> Connection:
         """A connection to this host, bound as the service where that is wanted. Raises DirectoryError."""
         begun = _now()
+        if service and (refusal := self.refusal):
+            raise refusal
         if host.failures:
             if host.retry_at > begun:
                 raise copy.copy(host.error or Unreachable(f"{host.endpoint}: down"))
@@ -213,19 +239,32 @@ class Hosts:
             elif not host.answers:
                 await self._greet(connection)
         except DirectoryError as error:
-            host.failed(error, _now(), _now() - begun, self._longest_pause)
+            self._failed(host, error, _now() - begun)
             raise
         except asyncio.CancelledError:
             if (waited := _now() - begun) >= HEAD_START:
                 overtaken = TimedOut(f"{host.endpoint}: no connection within {waited:.1f} s, another host was faster")
-                host.failed(overtaken, _now(), waited, self._longest_pause)
+                self._failed(host, overtaken, waited)
             raise
         host.well()
+        if service:
+            host.refusals = 0
+            self.accepted()
         return connection
 
     def failed(self, endpoint: Endpoint, error: DirectoryError, waited: float = 0.0) -> None:
         """Connections to it are of no use: leave it alone for a while."""
-        self._of(endpoint).failed(error, _now(), waited, self._longest_pause)
+        self._failed(self._of(endpoint), error, waited)
+
+    def _failed(self, host: Host, error: DirectoryError, waited: float) -> None:
+        now = _now()
+        host.failed(error, now, waited, self._longest_pause)
+        if host.refuses:
+            self._refusals += 1
+            host.refusals += 1
+            if isinstance(error, ServiceBindFailed) and error.code in _COUNTED:
+                host.retry_at = now + _rest(max(host.refusals, self._refusals), self._longest_pause)
+            self._refused, self._refused_at, self.refused_until = host.error, now, host.retry_at
 
     def doubt(self, endpoint: Endpoint) -> None:
         """A connection to it went silent: the next one must show that somebody answers."""
@@ -239,6 +278,11 @@ class Hosts:
         errors = [host.error for host in self._hosts if host.error is not None]
         refused = next((error for error in errors if isinstance(error, ServiceBindFailed)), None)
         return copy.copy(refused) if refused else Unreachable("; ".join(map(str, errors)) or "no host could be asked")
+
+
+def _rest(refusals: int, first: float) -> float:
+    """Seconds for which the service account is left alone: four times as long each time, half an hour at most."""
+    return max(first, min(_LONGEST_REST, first * 4.0 ** min(refusals - 1, 8)))
 
 
 def _discard(connection: Connection | None) -> None:

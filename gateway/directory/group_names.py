@@ -26,6 +26,8 @@ DN_VALUED: Final = frozenset({
 """Attributes that hold DNs, in lower case: those of group entries, and those of people that list their groups."""
 
 _MEMBER_OF: Final = "memberof"
+_CACHED_UP_TO: Final = 1024
+"""Characters of a value that is worth keeping: what is kept of a directory's text must not grow without bounds."""
 
 
 class GroupNames:
@@ -73,9 +75,12 @@ class GroupNames:
         return [Group(name, entry.dn, value, source) for name in names]
 
 
-@lru_cache(maxsize=8192)
 def _group_of(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals: bool, source: str) -> Group:
-    """Cached, because the same few groups come with every login and parsing a DN costs more than the rest."""
+    read = _cached_group if len(value) <= _CACHED_UP_TO else _read_group
+    return read(value, bases, as_vault, only_capitals, source)
+
+
+def _read_group(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals: bool, source: str) -> Group:
     try:
         rdns = parse_dn(value)
     except DnError:
@@ -83,6 +88,10 @@ def _group_of(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals:
     if bases and not any(_is_below(_folded(rdns), _folded(parse_dn(base))) for base in bases):
         return Group("", value, value, source)
     return Group(_first_cn(rdns, only_capitals) or (value if as_vault else ""), value, value, source)
+
+
+_cached_group = lru_cache(maxsize=8192)(_read_group)
+"""Because the same few groups come with every login and parsing a DN costs more than the rest."""
 
 
 def _first_cn(rdns: Iterable[Rdn], only_capitals: bool) -> str:

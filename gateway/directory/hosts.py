@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from gateway.directory.account_state import bind_restriction
 from gateway.directory.addresses import addresses
 from gateway.directory.connection import (
     Connection,
@@ -167,5 +168,7 @@ def _refusal(result: Result, dn: str, password: str) -> str:
         who, advice = f"the service account {dn} without a password", "set bind_password"
     else:
         who, advice = f"the service account {dn}", "check bind_dn and bind_password"
+    if barred := bind_restriction(result):
+        advice = f"{barred.text}: mend that account, or give another in bind_dn"
     told = f"{who} was refused: {answer_of(result)}"
     return told if result.code in HOST_TROUBLE else f"{told}{GENERAL_ADVICE.get(result.code, f'; {advice}')}"

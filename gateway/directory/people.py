@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PEOPLE_AT_MOST: Final = 20
 """Entries asked for in a search for one person; more than one is ambiguous already."""
+_ANSWERED_AT_MOST: Final = 4 * PEOPLE_AT_MOST
+"""Entries after which it is no use to go on reading: not every server heeds what is asked for."""
+_OCTETS, _OCTETS_OF_A_GROUP = 1 << 20, 256
+"""Of all the entries that a search for one person may answer, and for each of ``max_groups`` besides."""
 USER_VARIABLES: Final = (USERNAME,)
 """What may stand in ``search_filter`` besides ``%s`` and ``{{.UserAttr}}`` (vault.md 3)."""
 
@@ -41,13 +45,15 @@ class People:
     def __init__(self, server: Server, attributes: tuple[str, ...]) -> None:
         self._attributes = attributes
         self._by_principal = server.mode == "upn"
-        self._take_first = server.multiple_entries == "first"
+        # Where a name that is no DN binds, the first of several need not be who it is.
+        self._take_first = server.multiple_entries == "first" and (server.mode != "single" or "=" in server.bind_dn)
         self._domain = "" if self._by_principal else server.upn_domain
         compiled = person_filter(server)
         dereference = Dereference[server.dereference_aliases.upper()]
+        self._octets = _OCTETS + _OCTETS_OF_A_GROUP * server.max_groups
         self._requests = tuple(
             SearchRequest(base, compiled, attributes, scope=Scope.SUBTREE, dereference=dereference,
-                          size_limit=PEOPLE_AT_MOST)
+                          size_limit=PEOPLE_AT_MOST, entries_at_most=_ANSWERED_AT_MOST, octets_at_most=self._octets)
             for base in server.user_bases
         )  # fmt: skip
 
@@ -65,15 +71,19 @@ class People:
                 return entries[0] if self._take_first else self._only(entries, f" below {request.base}")
         return None
 
-    async def own(self, searcher: Searcher, dn: str) -> Entry:
-        """The entry under the name that ``searcher`` is bound as; one without attributes where people may not read
-        theirs. Raises SearchFailed and DirectoryError.
+    async def own(self, searcher: Searcher, dn: str) -> Entry | None:
+        """The entry under the name that ``searcher`` is bound as; None where people may not read theirs.
+
+        Raises SearchFailed and DirectoryError.
         """
-        entries, result = await searcher.search(SearchRequest(dn, _ANY, self._attributes, scope=Scope.BASE))
+        request = SearchRequest(
+            dn, _ANY, self._attributes, scope=Scope.BASE, entries_at_most=1, octets_at_most=self._octets
+        )
+        entries, result = await searcher.search(request)
         if result.code not in (SUCCESS, NO_SUCH_OBJECT, _INSUFFICIENT_ACCESS):
             text = f"the own entry of {dn} cannot be read: {result_name(result.code)}"
             raise SearchFailed(text, passing=result.code in PASSING)
-        return entries[0] if entries else Entry(dn, {})
+        return entries[0] if entries else None
 
     @staticmethod
     def _only(entries: list[Entry], where: str) -> Entry | None:

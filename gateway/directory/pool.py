@@ -264,21 +264,26 @@ class Pool:
         """Each host, in order."""
         return self._hosts.states
 
-    async def start(self) -> None:
+    async def start(self, seconds: float = _START_SECONDS) -> None:
         """Try each host once, and watch over the connections from now on. A directory that is down is no error.
 
-        Returns after ``_START_SECONDS`` at the latest; the attempt then goes on by itself.
+        Returns after so many seconds at the latest; the attempt then goes on by itself.
         """
         if self._keeper is not None:
             return
         self._keeper = asyncio.create_task(self._keep(), name=f"pool {self.name}")
-        deadline = self._now() + _START_SECONDS
+        deadline = self._now() + seconds
         with contextlib.suppress(DirectoryError):
             if self._with_service:
                 await self._service_connection(deadline)
             else:
                 connection = await self._exclusive.take(deadline) or await self._exclusive.dial(deadline)
                 self._exclusive.give_back(connection)
+
+    def try_again(self) -> None:
+        """After a reload: a refused service account may be mended by now, so it rests for ``backoff_seconds`` only."""
+        self._hosts.try_again()
+        self._wake.set()
 
     async def close(self, drain_seconds: float = _DRAIN_SECONDS) -> None:
         """Refuse new operations, let running ones end for up to ``drain_seconds``, close everything. Once is enough."""
@@ -447,18 +452,21 @@ class Pool:
 
     def _probe_at(self, host: Host) -> float:
         """With another host in use there is no hurry."""
-        return max(host.retry_at, host.failed_at + self._probe_seconds) if self._state.up else host.retry_at
+        earliest = max(host.retry_at, self._hosts.refused_until if self._with_service else 0.0)
+        return max(earliest, host.failed_at + self._probe_seconds) if self._state.up else earliest
 
     async def _probe_hosts(self) -> None:
-        """Ask the hosts again that failed; then see to it that there is a service connection, if any host is well."""
+        """See to it that there is a service connection, if any host may be asked; then ask those again that failed."""
+        if self._with_service and self._usable_service is None and self._hosts.may_ask(service=True):
+            with contextlib.suppress(DirectoryError):
+                await self._service_connection(self._now() + self._connect_timeout)
         for host in self._hosts.down:
             if self._probe_at(host) <= self._now():
                 with contextlib.suppress(DirectoryError):
                     connection = await self._hosts.ask(host, service=self._with_service)
                     self._welcome_back(host.endpoint, self._counted(connection))
-        if self._with_service and self._usable_service is None and self._hosts.any_well:
-            with contextlib.suppress(DirectoryError):
-                await self._service_connection(self._now() + self._connect_timeout)
+            if self._usable_service is not None:
+                self._hosts.accepted()
 
     def _welcome_back(self, endpoint: Endpoint, connection: Connection) -> None:
         """Return to a host when it comes before the one in use, or when there is none."""

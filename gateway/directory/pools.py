@@ -50,6 +50,7 @@ class Pools:
         for shared in self._shared:
             if shared.certificates == certificates and shared.settings == settings:
                 shared.holders += 1
+                shared.pool.try_again()
                 return shared.pool
         pool = await make_pool(server)
         self._shared.append(_Shared(pool, settings, certificates))

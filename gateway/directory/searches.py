@@ -76,6 +76,9 @@ class Session(Searcher, Protocol):
     def result(self) -> Result:
         """Result of the bind; search only when its code is 0."""
 
+    async def who_am_i(self) -> Result:
+        """As whom the directory takes the connection (RFC 4532)."""
+
 
 class Connections(Searcher, Protocol):
     """What a login asks of the connections to a server: those of ``pool.Pool``, or the same with a trace."""
@@ -207,19 +210,20 @@ async def all_values(searcher: Searcher, entry: Entry, attribute: str, limit: in
     """The values of an attribute (its name in lower case), of which Active Directory gives so many at a time.
 
     It then answers ``memberOf;range=0-1499`` and waits to be asked for ``memberOf;range=1500-*`` (MS-ADTS
-    3.1.1.3.1.3.3). No more is asked for once there are more than ``limit``.
+    3.1.1.3.1.3.3). At most ``limit`` and one more.
     """
     if found := entry.attributes.get(attribute):
-        return found
+        return found[: limit + 1]
     found, following = _range(entry, attribute, 0)
     while following and len(found) <= limit:
-        request = SearchRequest(entry.dn, _ANY, (f"{attribute};range={following}-*",), scope=Scope.BASE)
+        attributes = (f"{attribute};range={following}-*",)
+        request = SearchRequest(entry.dn, _ANY, attributes, scope=Scope.BASE, entries_at_most=1)
         answer = await ask(searcher, request)
         more, next_following = _range(answer[0], attribute, following) if answer else ([], 0)
         if not more:
             raise SearchFailed(f"{entry.dn}: {attribute} ends before its last value", passing=True)
         found, following = found + more, next_following
-    return found
+    return found[: limit + 1]
 
 
 def _range(entry: Entry, attribute: str, start: int) -> tuple[list[bytes], int]:

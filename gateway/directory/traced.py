@@ -27,11 +27,11 @@ SHOWN_NAMES: Final = 5
 
 @dataclass(slots=True)
 class Operation:
-    """One bind or search: what was asked and what came of it."""
+    """One operation: what was asked and what came of it."""
 
-    kind: Literal["bind", "search"]
+    kind: Literal["bind", "search", "who am i"]
     dn: str
-    """The name of a bind, empty for an anonymous one; the base of a search."""
+    """The name of a bind, empty for an anonymous one; the base of a search; who the directory says that one is."""
     scope: str = ""
     """``base``, ``one_level`` or ``subtree``."""
     filter: str = ""
@@ -50,6 +50,8 @@ class Operation:
     entries: int = 0
     found: list[str] = field(default_factory=list)
     """Names of the first ``SHOWN_NAMES`` entries."""
+    present: list[str] = field(default_factory=list)
+    """Attributes that the first entry came with, in lower case."""
     started: float = 0.0
     """Milliseconds since the trace began."""
     milliseconds: float = 0.0
@@ -73,7 +75,7 @@ class TracedPool:
 
     async def bind(self, dn: str, password: str) -> Result:
         """As ``Pool.bind``."""
-        with self._record(Operation("bind", dn)) as operation:
+        with self.record(Operation("bind", dn)) as operation:
             result = await self._pool.bind(dn, password)
             _note_answer(operation, result)
         return result
@@ -94,14 +96,14 @@ class TracedPool:
     async def session(self, opening: AbstractAsyncContextManager[Bound], dn: str) -> AsyncIterator[TracedSession]:
         """A connection of one's own, whose ``opening`` binds as ``dn``."""
         async with contextlib.AsyncExitStack() as stack:
-            with self._record(Operation("bind", dn)) as operation:
+            with self.record(Operation("bind", dn)) as operation:
                 bound = await stack.enter_async_context(opening)
                 _note_answer(operation, bound.result)
             yield TracedSession(self, bound)
 
     def search_record(self, request: SearchRequest, value: Filling) -> AbstractContextManager[Operation]:
         """The record of a search that is about to be sent. ``UnicodeEncodeError`` for what cannot be sent."""
-        return self._record(
+        return self.record(
             Operation(
                 "search", request.base, request.scope.name.lower(), request.filter.text(value), request.attributes,
                 request.page_size,
@@ -109,7 +111,7 @@ class TracedPool:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def _record(self, operation: Operation) -> Iterator[Operation]:
+    def record(self, operation: Operation) -> Iterator[Operation]:
         """Around an operation. One that ends without an answer keeps why."""
         self.operations.append(operation)
         connects, started = self._pool.connects, self._now()
@@ -147,6 +149,14 @@ class TracedSession:
             _note_answer(operation, result, entries)
         return entries, result
 
+    async def who_am_i(self) -> Result:
+        """As ``Bound.who_am_i``."""
+        with self._pool.record(Operation("who am i", "")) as operation:
+            result = await self._bound.who_am_i()
+            _note_answer(operation, result)
+            operation.dn = result.value.decode(errors="replace")
+        return result
+
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[TracedSession]:
         """As ``Bound.alone``: it is."""
@@ -171,3 +181,4 @@ def _note_answer(operation: Operation, result: Result, entries: Sequence[Entry] 
     operation.result, operation.message = result_name(result.code), result.message
     operation.entries = len(entries)
     operation.found = [entry.dn for entry in entries[:SHOWN_NAMES]]
+    operation.present = sorted(entries[0].attributes) if entries else []

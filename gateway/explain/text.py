@@ -40,13 +40,15 @@ def _login_lines(explanation: LoginExplanation) -> Iterator[str]:
     yield from (f"advice: {text}" for text in explanation.advice)
     for answer in explanation.servers:
         yield ""
-        yield from _server_lines(answer, password_given=explanation.password_given)
+        yield from _server_lines(answer, explanation)
     yield ""
     yield f"not asked here, the daemon alone knows: {', '.join(explanation.not_asked)}"
 
 
-def _server_lines(answer: ServerAnswer, *, password_given: bool) -> Iterator[str]:
-    yield f"{answer.server} ({answer.mode}): {answer.outcome}" + (f": {answer.reason}" if answer.reason else "")
+def _server_lines(answer: ServerAnswer, explanation: LoginExplanation) -> Iterator[str]:
+    """What the verdict has said already is not said again."""
+    reason = "" if not answer.reason or answer.reason in explanation.verdict else f": {answer.reason}"
+    yield f"{answer.server} ({answer.mode}): {answer.outcome}{reason}"
     if answer.mode == "local users":
         yield "  a local user is decided here and never reaches a directory"
     if answer.urls:
@@ -56,6 +58,7 @@ def _server_lines(answer: ServerAnswer, *, password_given: bool) -> Iterator[str
         yield f"  connected to {answer.endpoint} in {answer.connect_milliseconds:.1f} ms{bound}"
     for operation in answer.operations:
         yield from _operation_lines(operation, answer.endpoint)
+    password_given = explanation.password_given
     if answer.would_bind:
         yield f"  bind {answer.would_bind}: {_NOT_TRIED}"
     elif answer.operations and not password_given:
@@ -83,6 +86,8 @@ def _operation_lines(operation: Operation, endpoint: str) -> Iterator[str]:
     """``endpoint`` is where it goes unless something else is said."""
     if operation.kind == "bind":
         yield f"  bind {operation.dn or '(anonymous)'}"
+    elif operation.kind == "who am i":
+        yield f"  who am i: {operation.dn or '(not told)'}"
     else:
         pages = f" in pages of {operation.page_size}" if operation.page_size else ""
         text = _CONTROL.sub(lambda match: f"\\{ord(match[0]):02x}", operation.filter)
@@ -162,6 +167,7 @@ def _search_lines(explanation: SearchExplanation) -> Iterator[str]:
         yield entry.dn or "(root)"
         for name, values in entry.attributes.items():
             yield from (f"  {name}: {value}" for value in values)
+        yield from (f"  {name}: (none, or not to be seen)" for name in entry.absent)
     if explanation.count > len(explanation.entries) > 0:
         yield ""
         yield f"the first {len(explanation.entries)} of {more}{explanation.count}"

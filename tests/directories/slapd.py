@@ -292,11 +292,13 @@ def _line(name: str, value: str) -> str:
     return f"{name}:: {base64.b64encode(value.encode()).decode()}\n"
 
 
-def make_certificates(directory: Path, names: Iterable[str] = ("localhost", "127.0.0.1", "::1")) -> None:
+def make_certificates(
+    directory: Path, names: Iterable[str] = ("localhost", "127.0.0.1", "::1"), common_name: str = "Test server"
+) -> None:
     """A CA (``ca.pem``) and a server certificate of its own for ``names`` (``server.pem``, ``server.key``)."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("Test CA", ca_key, "Test CA", ca_key, x509.BasicConstraints(ca=True, path_length=0))
-    server = _certificate("Test server", key, "Test CA", ca_key, x509.SubjectAlternativeName(map(_name, names)))
+    server = _certificate(common_name, key, "Test CA", ca_key, x509.SubjectAlternativeName(map(_name, names)))
     files: Mapping[str, bytes] = {
         "ca.pem": ca.public_bytes(serialization.Encoding.PEM),
         "server.pem": server.public_bytes(serialization.Encoding.PEM),

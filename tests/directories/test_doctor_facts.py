@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import pytest
 
 from gateway.config.load import load
+from gateway.config.schema import Server
+from gateway.directory.doctor.advice import cause_first, typed_name
 from gateway.directory.doctor.certificates import Certificate, faults, read_certificate
+from gateway.directory.doctor.narrowing import conjuncts
 from gateway.directory.doctor.report import Report, worst
-from gateway.directory.doctor.root_dse import filter_attributes, known_attributes, read_root_dse, wanted_attributes
-from gateway.directory.doctor.search import looks_unindexed
+from gateway.directory.doctor.root_dse import filter_attributes, known_names, read_root_dse, wanted_attributes
+from gateway.directory.doctor.search import looks_unindexed, meant_base
 from gateway.directory.messages import Entry
 from gateway.printable import MAX_TEXT, printable
 
@@ -54,7 +58,7 @@ def test_names_of_certificates(names: tuple[str, ...], host: str, covered: bool)
         (certificate("dc1", ends=31 * DAY), "dc1", []),
         (certificate("dc1", ends=29 * DAY), "dc1", [("expires on 2026-06-30, in 29 days", False)]),
         (certificate("dc1", ends=timedelta(0)), "dc1", [("expired on 2026-06-01", True)]),
-        (certificate("dc1", begins=DAY), "dc1", [("valid only from 2026-06-02 00:00:00+00:00 on", True)]),
+        (certificate("dc1", begins=DAY), "dc1", [("valid only from 2026-06-02 on, in 1 days", True)]),
         (certificate("a", "b"), "dc1", [("it is for a, b, not for dc1", True)]),
         (certificate(ends=-DAY), "x", [("expired on 2026-05-31", True), ("it is for no host, not for x", True)]),
     ],
@@ -125,7 +129,7 @@ def test_what_a_directory_offers() -> None:
 )
 def test_attributes_of_a_schema(description: bytes, names: set[str]) -> None:
     """RFC 4512 4.1.2."""
-    assert known_attributes([description]) == names
+    assert known_names([description]) == names
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,86 @@ def test_attributes_of_a_configuration(settings: dict[str, object], key: str, at
     server = load([], {"CLEARML__servers": json.dumps([item])}).configuration.servers[0]
     assert wanted_attributes(server)[attribute] == key
     assert "dn" not in wanted_attributes(server)
+
+
+def server_of(**settings: object) -> Server:
+    item = {"name": "corp", "host": "dc1", "search_base_dns": ["dc=x"], **settings}
+    return load([], {"CLEARML__servers": json.dumps([item])}).configuration.servers[0]
+
+
+@pytest.mark.parametrize(
+    ("template", "parts"),
+    [
+        ("(uid=%s)", ["(uid=%s)"]),
+        ("uid=%s", ["(uid=%s)"]),
+        ("(&(objectClass=person)(uid=%s))", ["(objectClass=person)", "(uid=%s)"]),
+        (" ( & (a=1) (|(uid=%s)(mail=%s)) ) ", ["(a=1)", "(|(uid=%s)(mail=%s))"]),
+        ("(&(&(a=1)(b=2))(uid=%s))", ["(a=1)", "(b=2)", "(uid=%s)"]),
+        ("&(a=1)(uid=%s)", ["(a=1)", "(uid=%s)"]),
+        (r"(&(a=\28&)(uid=%s))", [r"(a=\28&)", "(uid=%s)"]),
+        ("(!(&(a=1)(uid=%s)))", ["(!(&(a=1)(uid=%s)))"]),
+        ("(&)", []),
+    ],
+)
+def test_the_parts_of_a_filter(template: str, parts: list[str]) -> None:
+    """RFC 4515 3; parentheses in values are escaped there."""
+    assert conjuncts(template) == parts
+
+
+@pytest.mark.parametrize(
+    ("base", "meant"),
+    [
+        ("dc=exmple,dc=com", "dc=example,dc=com"),
+        ("ou=people,dc=exmple,dc=com", "ou=people,dc=example,dc=com"),
+        ("ou=people,dc=example,dc=com", ""),
+        ("o=other", ""),
+        ("", ""),
+    ],
+)
+def test_a_base_that_is_meant(base: str, meant: str) -> None:
+    assert meant_base(base, ["dc=example,dc=com", "cn=config"]) == meant
+
+
+DOMAIN: Final[dict[str, object]] = {"preset": "active_directory"}
+SINGLE: Final[dict[str, object]] = {"bind_dn": "uid=%s,dc=x"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "typed", "hint"),
+    [
+        (DOMAIN, "ada", ""),
+        (DOMAIN, "EXAMPLE\\ada", "search_filter compares all of EXAMPLE\\ada: log in as ada"),
+        (DOMAIN, "ada@x.org", "log in as ada, or let search_filter compare (userPrincipalName=%s) too"),
+        ({}, "ada@x.org", "log in as ada, or let search_filter compare (mail=%s) too"),
+        ({"search_filter": "(|(uid=%s)(mail=%s))"}, "ada@x.org", ""),
+        ({"upn_domain": "x.org"}, "ada@x.org", "@x.org is put behind it: log in as ada"),
+        (SINGLE, "X\\ada", "the name to bind with is made of all of X\\ada: log in as ada"),
+        ({}, "X\\", ""),
+        ({}, "@", ""),
+    ],
+)
+def test_names_that_are_typed_with_a_domain(settings: dict[str, object], typed: str, hint: str) -> None:
+    told = typed_name(server_of(**settings), typed)
+    assert hint in told and bool(told) is bool(hint)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "told"),
+    [
+        ({}, "bind refused: 49 invalidCredentials", "wrong password: bind refused: 49 invalidCredentials"),
+        ({}, "bind refused: 49 x (AcceptSecurityContext error, data 52e, v1db1)",
+         "wrong password: bind refused: 49 x (AcceptSecurityContext error, data 52e, v1db1)"),
+        (SINGLE, "bind refused: 32 noSuchObject", "wrong password or name: bind refused: 32 noSuchObject"),
+        ({}, "bind refused: 49 x (data 533); the account is disabled (data 533)",
+         "the account is disabled (data 533): bind refused: 49 x (data 533)"),
+        ({}, "bind refused: 19 constraintViolation", "bind refused: 19 constraintViolation"),
+        ({}, "bind refused: 51 busy", "bind refused: 51 busy"),
+        ({}, "unknown name", "unknown name"),
+    ],
+)  # fmt: skip
+def test_the_cause_comes_first(settings: dict[str, object], reason: str, told: str) -> None:
+    """RFC 4511 appendix A; what the directory says comes last."""
+    assert cause_first(server_of(**settings), reason) == told
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ STATES = [
     ("nomail", 49, State.LOCKED, State.DISABLED, State.DISABLED),
     ("stale", 49, State.PASSWORD_EXPIRED, None, None),
     ("ended", 49, State.LOCKED, State.ACCOUNT_EXPIRED, State.ACCOUNT_EXPIRED),
-    ("early", 49, State.LOCKED, None, None),
+    ("early", 49, State.LOCKED, State.NOT_YET, State.NOT_YET),
 ]
 
 
@@ -161,7 +161,7 @@ BARRED = [
     ("nomail", State.DISABLED),
     ("stale", State.PASSWORD_EXPIRED),
     ("ended", State.ACCOUNT_EXPIRED),
-    ("early", State.LOCKED),
+    ("early", State.NOT_YET),
 ]
 
 
@@ -204,6 +204,18 @@ def test_a_lock_holds_renewals_up_and_ends_nothing(slapd: Slapd, daemon: Daemon)
     daemon.wait_for("linus is refused a new token: the account is locked (pwdAccountLockedTime)")
     with slapd.administration() as connection:
         connection.modify(dn_of("linus"), {"pwdAccountLockedTime": [(ldap3.MODIFY_DELETE, [])]})
+    assert (renewal(daemon, token), use(daemon, token)) == ((200, 0), (200, 0))
+
+
+def test_a_beginning_to_come_holds_renewals_up(slapd: Slapd, daemon: Daemon) -> None:
+    """draft-behera 5.3.9: the account is there, and may be used from then on."""
+    token = daemon.token("linus", PASSWORDS["linus"])
+    with slapd.administration() as connection:
+        connection.modify(dn_of("linus"), {"pwdStartTime": [(ldap3.MODIFY_REPLACE, ["20990101000000Z"])]})
+        try:
+            assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (200, 0))
+        finally:
+            connection.modify(dn_of("linus"), {"pwdStartTime": [(ldap3.MODIFY_DELETE, [])]})
     assert (renewal(daemon, token), use(daemon, token)) == ((200, 0), (200, 0))
 
 

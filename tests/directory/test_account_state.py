@@ -71,6 +71,8 @@ ENTRIES: list[tuple[str, dict[str, str], list[State]]] = [
     ("draft-behera 5.3.3: OpenLDAP writes microseconds", {"pwdAccountLockedTime": "20251231235959.123456Z"}, [State.LOCKED]),
     ("draft-behera 5.3.7", {"pwdReset": "TRUE"}, [State.MUST_CHANGE]),
     ("draft-behera 5.3.7: not", {"pwdReset": "FALSE"}, []),
+    ("draft-behera 5.3.9", {"pwdStartTime": "20990101000000Z"}, [State.NOT_YET]),
+    ("draft-behera 5.3.9, begun", {"pwdStartTime": "20200101000000Z"}, []),
     ("draft-behera 5.3.10", {"pwdEndTime": "20251231000000Z"}, [State.ACCOUNT_EXPIRED]),
     ("389-ds: nsAccountLock", {"nsAccountLock": "true"}, [State.DISABLED]),
     ("FreeIPA: nsAccountLock", {"nsAccountLock": "TRUE"}, [State.DISABLED]),

@@ -69,6 +69,14 @@ async def test_every_operation(company: Slapd) -> None:
     assert (operations[0].filter, operations[0].scope, operations[0].attributes) == ("(uid=grace)", "subtree", ("uid",))
 
 
+async def test_who_one_is_to_the_directory(company: Slapd) -> None:
+    """RFC 4532."""
+    async with traced(company.port) as pool, pool.bound_as(GRACE, PASSWORD) as session:
+        assert (await session.who_am_i()).value == f"dn:{GRACE}".encode()
+        assert brief(pool.operations)[1:] == [("who am i", f"dn:{GRACE}", "0", 0)]
+        assert round_trips(pool.operations) == 2
+
+
 async def test_a_page_is_told(company: Slapd) -> None:
     """RFC 2696."""
     async with traced(company.port) as pool:
