@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.cli.explain import add_password_options, read_password
 from gateway.config.load import ConfigurationError, Snapshot, load
+from gateway.explain import WrongArguments
+from gateway.printable import printable
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 """Exit code where any step failed; warnings are none."""
 USAGE: Final = 2
-"""Exit code of arguments that do not fit, as argparse has it."""
+"""Exit code of arguments that do not fit, as argparse has it; also where there is nothing to examine."""
 _INDENT: Final = 38
 """Where the texts begin, behind mark, step and time."""
 
@@ -32,6 +35,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_files_option(parser)
     parser.add_argument("--server", metavar="NAME", help="only this server")
     parser.add_argument("--user", metavar="NAME", default="", help="look this person up, with their groups")
+    add_password_options(parser, "--user's")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
     parser.set_defaults(run=run)
 
@@ -43,38 +47,60 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         print_problems(error.problems)
         return CONFIGURATION_ERROR
-    configured = snapshot.configuration.servers
-    wanted = [server for server in configured if arguments.server in (None, server.name)]
-    if arguments.server is not None and not wanted:
-        names = ", ".join(server.name for server in configured) or "none"
-        print(f"There is no server {arguments.server}; configured: {names}.", file=sys.stderr)
-        return USAGE
     try:
-        arguments.user.encode()
-    except UnicodeEncodeError:
-        print("The name after --user is not valid UTF-8.", file=sys.stderr)
+        servers = _wanted(snapshot, arguments.server)
+        password = _password(arguments)
+    except WrongArguments as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return USAGE
     logging.disable()  # what would be logged is said here
     try:
-        return asyncio.run(_run(snapshot, wanted, arguments.user, as_json=arguments.json))
+        return asyncio.run(_run(snapshot, servers, arguments.user, password, as_json=arguments.json))
     finally:
         logging.disable(logging.NOTSET)
 
 
-async def _run(snapshot: Snapshot, servers: Sequence[Server], user: str, *, as_json: bool) -> int:
+def _wanted(snapshot: Snapshot, name: str | None) -> Sequence[Server]:
+    """Raises ``WrongArguments`` where there is none."""
+    configured = snapshot.configuration.servers
+    if not configured:
+        where = " in " + ", ".join(map(str, snapshot.files)) if snapshot.files else ": give -c FILE"
+        raise WrongArguments(f"no servers are configured{where}")
+    if name is None:
+        return configured
+    if not (wanted := [server for server in configured if server.name == name]):
+        known = ", ".join(server.name for server in configured)
+        raise WrongArguments(f"there is no server {name}; known: {known}")
+    return wanted
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    """The person's; empty for none. Raises ``WrongArguments``."""
+    password = read_password(arguments)
+    if password is not None and not arguments.user:
+        raise WrongArguments("--password is that of a person: say whose with --user")
+    try:
+        arguments.user.encode()
+        (password or "").encode()
+    except UnicodeEncodeError:
+        raise WrongArguments("the name after --user, or the password, is not valid UTF-8") from None
+    if password is not None and (not password.strip() or password[0] == "\0"):
+        raise WrongArguments("the password is empty")
+    return password or ""
+
+
+async def _run(snapshot: Snapshot, servers: Sequence[Server], user: str, password: str, *, as_json: bool) -> int:
     from gateway.directory.doctor.examination import examine
     from gateway.directory.doctor.report import worst
 
     reports = []
     for server in servers:
-        reports.append(await examine(server, snapshot, user))
+        reports.append(await examine(server, snapshot, user, password))
         if not as_json:
             print(_text(reports[-1]), flush=True)
     mark = worst([report.mark for report in reports])
     if as_json:
         print(json.dumps({"mark": mark, "servers": [report.as_json() for report in reports]}, indent=2))
-    elif not reports:
-        print("There are no servers in this configuration.")
     return FAILED if mark == "fail" else 0
 
 

@@ -12,6 +12,7 @@ import getpass
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -50,10 +51,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     search.set_defaults(run=run_search)
     for command in (login, search):
         add_files_option(command)
-        password = command.add_mutually_exclusive_group()
-        password.add_argument("--password", action="store_true", help="ask for the user's password")
-        password.add_argument("--password-stdin", action="store_true", help="read the user's password, one line")
+        add_password_options(command, "the user's")
         command.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_password_options(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Add ``--password`` and ``--password-stdin``, for ``read_password``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--password", action="store_true", help=f"ask for {whose} password")
+    group.add_argument("--password-stdin", action="store_true", help=f"read {whose} password, one line")
 
 
 def run_login(arguments: argparse.Namespace) -> int:
@@ -62,7 +68,7 @@ def run_login(arguments: argparse.Namespace) -> int:
     from gateway.explain.text import login_text
 
     def ask(snapshot: Snapshot) -> _Answer:
-        password = _password(arguments)
+        password = read_password(arguments)
         answer = asyncio.run(explain_login(snapshot, arguments.user, password, arguments.server))
         return answer, login_text(answer), answer.admitted
 
@@ -77,7 +83,7 @@ def run_search(arguments: argparse.Namespace) -> int:
     def ask(snapshot: Snapshot) -> _Answer:
         attributes = tuple(filter(None, map(str.strip, arguments.attributes.split(","))))
         question = Question(
-            arguments.server, arguments.filter, arguments.base, arguments.user, attributes, _password(arguments)
+            arguments.server, arguments.filter, arguments.base, arguments.user, attributes, read_password(arguments)
         )
         answer = asyncio.run(explain_search(snapshot, question))
         return answer, search_text(answer), not answer.error
@@ -102,13 +108,15 @@ def _run(arguments: argparse.Namespace, ask: Callable[[Snapshot], _Answer]) -> i
     return 0 if good else REFUSED
 
 
-def _password(arguments: argparse.Namespace) -> str | None:
+def read_password(arguments: argparse.Namespace) -> str | None:
     """The password, or None where none was offered. It is never an argument. Raises ``WrongArguments``."""
     if arguments.password:
         try:
-            return getpass.getpass("Password: ")
-        except EOFError:
-            raise WrongArguments("no password could be read") from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", getpass.GetPassWarning)  # else it would be shown as it is typed
+                return getpass.getpass("Password: ")
+        except (EOFError, getpass.GetPassWarning):
+            raise WrongArguments("there is no terminal to ask for the password on: use --password-stdin") from None
     if arguments.password_stdin:
         return sys.stdin.buffer.readline(MAX_LINE).decode("utf-8", "surrogateescape").rstrip("\r\n")
     return None

@@ -41,6 +41,12 @@ class AskedServer:
         self.warnings: list[str] = []
         """What a daemon would log besides the verdict."""
 
+    @property
+    def sent(self) -> list[Operation]:
+        """The operations that reached a directory, as far as anybody knows: none without a connection."""
+        connected = self.connect_milliseconds is not None
+        return [one for one in self.operations if connected or one.result or one.new_connection]
+
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """As ``DirectoryServer.authenticate``."""
         try:

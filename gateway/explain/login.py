@@ -6,17 +6,16 @@ that search first do all but the bind; of those that bind first only the name to
 
 from __future__ import annotations
 
-import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.local_users import LocalUsers
 from gateway.directory.pools import service_dn
 from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.directory.traced import Operation, round_trips
 from gateway.explain import WrongArguments
+from gateway.explain.advice import advice_for, told_reason
 from gateway.explain.asked import AskedServer
 from gateway.explain.rules import Rule, mappings_of, near_misses, rules_for
 from gateway.explain.values import HIDDEN, is_secret
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 NOT_ASKED: Final = ("lockout", "whitelist", "the cache of logins", "what was written through the daemon's APIs")
 """What only the running daemon knows."""
 
+NAMELESS: Final = '""'
+"""How an empty name is shown."""
 _ANY_PASSWORD: Final = "-"  # noqa: S105 - where none is given
 _PASSWORD_FIRST: Final = "this server binds before it searches, which needs the password"  # noqa: S105 - a text
 
@@ -110,7 +111,7 @@ async def explain_login(
         raise WrongArguments(f"there is no server {server}; known: {', '.join(known) or 'none'}")
     explanation = LoginExplanation(username, password_given=password is not None)
     if reason := _decided_without_asking(configuration, username, password):
-        explanation.verdict = f"{username} is not let in: {reason}"
+        explanation.verdict = f"{username.strip() or NAMELESS} is not let in: {reason}"
         return explanation
     with ThreadPoolExecutor(1) as threads:
         local = LocalUsers(configuration.users, threads, at_once=1)
@@ -126,7 +127,7 @@ async def explain_login(
     by_name = {verdict.server: verdict for verdict in verdicts}
     servers = {one.name: one for one in asked}
     explanation.servers = [_answer(snapshot, servers.get(name), by_name.get(name)) for name in members]
-    _conclude(explanation, verdicts)
+    _conclude(explanation, verdicts, snapshot)
     return explanation
 
 
@@ -167,19 +168,33 @@ def _answer(snapshot: Snapshot, asked: AskedServer | None, verdict: Verdict | No
     else:
         answer = ServerAnswer(asked.name, asked.server.mode, _urls(asked.server))
         answer.endpoint, answer.connect_milliseconds = asked.endpoint, asked.connect_milliseconds
-        answer.operations, answer.warnings, answer.would_bind = asked.operations, asked.warnings, asked.would_bind
+        answer.operations, answer.warnings, answer.would_bind = asked.sent, asked.warnings, asked.would_bind
         answer.service_dn = service_dn(asked.server)
-        answer.round_trips = round_trips(asked.operations)
-        ends = [operation.started + operation.milliseconds for operation in asked.operations]
-        answer.milliseconds = round(max(ends) - asked.operations[0].started, 3) if ends else 0.0
+        answer.round_trips = round_trips(answer.operations)
+        ends = [operation.started + operation.milliseconds for operation in answer.operations]
+        answer.milliseconds = round(max(ends) - answer.operations[0].started, 3) if ends else 0.0
         answer.whitelist = asked.name in servers_by_invitation(snapshot.configuration)
     if verdict is not None:
         answer.outcome, answer.reason = verdict.outcome.value, verdict.reason
+        if asked is not None:
+            answer.reason = told_reason(asked.server, answer.operations, verdict.reason)
         if verdict.account is not None:
+            answer.warnings += _nameless(asked, verdict.account)
             _add_grant(answer, snapshot, verdict.account)
     elif asked is not None and asked.was_asked:
         answer.outcome, answer.reason = "undecided", _PASSWORD_FIRST
     return answer
+
+
+def _nameless(asked: AskedServer | None, account: Account) -> list[str]:
+    """A warning where the entry has no name of its own, so that each spelling typed is another person to ClearML."""
+    attribute = asked.server.attributes.username if asked is not None else ""
+    for operation in asked.operations if asked is not None and attribute else ():
+        if operation.found[:1] == [account.dn] and attribute in operation.attributes:
+            if attribute.lower() not in operation.present:
+                return [f"the entry has no {attribute} (attributes.username): the name as typed is used"]
+            break
+    return []
 
 
 def _urls(server: Server) -> tuple[str, ...]:
@@ -214,7 +229,7 @@ def _without_secrets(account: Account, configuration: Configuration) -> Account:
     return replace(account, attributes=shown)
 
 
-def _conclude(explanation: LoginExplanation, verdicts: list[Verdict]) -> None:
+def _conclude(explanation: LoginExplanation, verdicts: list[Verdict], snapshot: Snapshot) -> None:
     """Say in one line what it comes to, and what to do about it."""
     name = explanation.username
     final = conclude(verdicts) if verdicts else None
@@ -231,22 +246,4 @@ def _conclude(explanation: LoginExplanation, verdicts: list[Verdict]) -> None:
     elif decisive is not None:
         reason = decisive.refused or decisive.reason
         explanation.verdict = f"{name} is not let in: {decisive.server}: {reason}"
-        explanation.advice += _advice(decisive, name, password_given=explanation.password_given)
-
-
-def _advice(answer: ServerAnswer, username: str, *, password_given: bool) -> list[str]:
-    if answer.refused:
-        return answer.near_misses or ["see the groups below, and group_mappings of the configuration"]
-    if answer.server == LOCAL:
-        return ["local users stand in the configuration, under users"]
-    match answer.outcome:
-        case "not found":
-            command = f"ldap-gateway explain search --server {answer.server} --user {shlex.quote(username)}"
-            return [f"try the filter: {command}"]
-        case "unreachable" | "error":
-            return [f"try the connections: ldap-gateway doctor --server {answer.server}"]
-        case "invalid" if answer.account is not None:
-            return ["it is the directory that bars the account; it must be lifted there"]
-        case "invalid" if password_given and answer.mode in SEARCH_MODES:
-            return ["without a password, explain shows what else there is to know of the account"]
-    return []
+        explanation.advice += advice_for(snapshot, decisive, name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gateway.directory.escape import DnError, parse_dn
 from gateway.grants.mapping import Administrators, Mappings, in_named_group, organisation_roles
 from gateway.identity import LOCAL, Account, fold_name
 
@@ -50,17 +51,38 @@ def rules_for(configuration: Configuration, account: Account, origin_of: OriginO
 
 
 def near_misses(configuration: Configuration, account: Account, origin_of: OriginOf) -> list[str]:
-    """One text for each mapping that names a group of the account's in a spelling which is not compared as equal."""
+    """One text for each mapping that seems to mean a group of the account's and does not match it: in another spelling,
+    by its name alone, or in another branch of the directory.
+    """
     server = _server(configuration, account)
-    if server is None or server.group_comparison == "dn":
+    if server is None:
         return []
     texts = []
     for place, mapping in enumerate(server.group_mappings):
-        if not _matches(mapping, "exact", account) and _matches(mapping, "dn", account):
-            where = origin_of(f"{_mappings_key(account)}.{place}.group_dn")
-            told = f"{where}: {mapping.group_dn} is a group of this person in another spelling"
-            texts.append(f'{told}: write it as the directory does, or set group_comparison = "dn"')
+        if not _matches(mapping, server.group_comparison, account) and (told := _miss(server, mapping, account)):
+            texts.append(f"{origin_of(f'{_mappings_key(account)}.{place}.group_dn')}: {told}")
     return texts
+
+
+def _miss(server: Server, mapping: GroupMapping, account: Account) -> str:
+    if server.group_comparison == "exact" and _matches(mapping, "dn", account):
+        told = f"{mapping.group_dn} is a group of this person in another spelling"
+        return f'{told}: write it as the directory does, or set group_comparison = "dn"'
+    every = Mappings(server.group_mappings, server.group_comparison)
+    name = fold_name(_first_cn(mapping.group_dn))
+    for group in account.groups:
+        if name and fold_name(group.name) == name and not every.matching([group]):
+            return f"{mapping.group_dn} is no group of this person; their group {group.name} is called {group.value}"
+    return ""
+
+
+def _first_cn(text: str) -> str:
+    """The ``cn`` that a DN begins with; a text that is no DN as it is."""
+    try:
+        first = parse_dn(text)[0] if "=" in text else []
+    except (DnError, IndexError):
+        return ""
+    return next((value for kind, value in first if kind.lower() == "cn"), "" if first else text)
 
 
 def mappings_of(configuration: Configuration, account: Account) -> Sequence[GroupMapping]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.connection import DirectoryError
+from gateway.directory.doctor.advice import with_limits
 from gateway.directory.escape import DnError, parse_dn
 from gateway.directory.filters import Filling, Filter, FilterError
 from gateway.directory.messages import Dereference, SearchRequest, result_name
 from gateway.directory.people import filling, person_filter, user_filter
-from gateway.directory.searches import ADVICE, SIZE_LIMIT_EXCEEDED, SUCCESS, Searcher
+from gateway.directory.searches import ADVICE, NO_SUCH_OBJECT, SIZE_LIMIT_EXCEEDED, SUCCESS, Searcher
 from gateway.directory.tls import TlsSettingsError
 from gateway.explain import WrongArguments
 from gateway.explain.asked import AskedServer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ASKED_FOR: Final = 1000
 """Entries that a server is asked for below one base."""
+_ALL: Final = ("*",)
+"""All user attributes (RFC 4511 4.5.1.8)."""
 SHOWN: Final = 20
 """Entries that are shown."""
 
@@ -52,6 +55,8 @@ class ShownEntry:
 
     dn: str
     attributes: Mapping[str, list[str]]
+    absent: list[str] = field(default_factory=list)
+    """Attributes that the operator named and that did not come."""
 
 
 @dataclass(slots=True)
@@ -89,19 +94,20 @@ async def explain_search(snapshot: Snapshot, question: Question) -> SearchExplan
     try:
         async with asyncio.timeout(server.login_timeout), _searcher(asked, question) as (searcher, wanted):
             for base in question.bases or server.user_bases:
+                attributes = question.attributes or ((*_ALL, *wanted) if question.filter else wanted)
                 request = SearchRequest(
-                    base, compiled, question.attributes or wanted, size_limit=min(ASKED_FOR, server.pool.max_entries),
+                    base, compiled, attributes, size_limit=min(ASKED_FOR, server.pool.max_entries),
                     dereference=Dereference[server.dereference_aliases.upper()],
                 )  # fmt: skip
-                await _ask(searcher, request, filled, explanation)
+                await _ask(searcher, request, filled, explanation, question.attributes)
     except TimeoutError:
         explanation.error = f"no answer within login_timeout ({server.login_timeout:g} s)"
     except (DirectoryError, TlsSettingsError, _NotBound) as error:
-        explanation.error = str(error)
+        explanation.error = with_limits(str(error), server)
     if not explanation.count and not explanation.error:
         explanation.advice.append("nothing matches that the one who searches may see: check base, filter and rights")
     explanation.endpoint = asked.endpoint
-    explanation.operations, explanation.warnings = asked.operations, asked.warnings
+    explanation.operations, explanation.warnings = asked.sent, asked.warnings
     return explanation
 
 
@@ -152,19 +158,29 @@ async def _searcher(asked: AskedServer, question: Question) -> AsyncIterator[tup
             yield session, directory.requested
 
 
-async def _ask(searcher: Searcher, request: SearchRequest, filled: Filling, explanation: SearchExplanation) -> None:
+async def _ask(
+    searcher: Searcher,
+    request: SearchRequest,
+    filled: Filling,
+    explanation: SearchExplanation,
+    named: Sequence[str],
+) -> None:
     entries, result = await searcher.search(request, filled)
     explanation.count += len(entries)
     explanation.cut_short |= result.code == SIZE_LIMIT_EXCEEDED
     if result.code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
         explanation.error = f"search below {request.base!r} refused: {result_name(result.code)}"
-        explanation.advice += filter(None, [ADVICE.get(result.code, "").removeprefix("; ")])
+        missing = f"check the base {request.base!r}: there is no such entry, or it may not be seen"
+        advice = missing if result.code == NO_SUCH_OBJECT else ADVICE.get(result.code, "").removeprefix("; ")
+        explanation.advice += filter(None, [advice])
     room = SHOWN - len(explanation.entries)
     spelled = {name.lower(): name for name in request.attributes}
-    explanation.entries += [_shown(entry, spelled) for entry in entries[:room]]
+    explanation.entries += [_shown(entry, spelled, named) for entry in entries[:room]]
 
 
-def _shown(entry: Entry, spelled: Mapping[str, str]) -> ShownEntry:
-    """``spelled`` has the names as they were asked for, by those in lower case."""
+def _shown(entry: Entry, spelled: Mapping[str, str], named: Sequence[str]) -> ShownEntry:
+    """``spelled`` has the names as they were asked for, by those in lower case; the operator ``named`` some."""
     found = {spelled.get(name, name): shown_values(name, values) for name, values in entry.attributes.items()}
-    return ShownEntry(entry.dn, found)
+    present = {name.partition(";")[0] for name in entry.attributes} | set(entry.attributes)
+    absent = [name for name in named if name.lower() not in present and name[:1].isalpha()]
+    return ShownEntry(entry.dn, found, absent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -24,11 +25,11 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def doctor(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-m", "gateway", "doctor", *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, input=stdin, start_new_session=True,
     )  # fmt: skip
     for output in (done.stdout, done.stderr):
         assert SERVICE_PASSWORD not in output
@@ -104,15 +105,42 @@ def test_json(file: Path) -> None:
     assert bind["milliseconds"] > 0
 
 
+def test_a_password_is_asked_for_where_people_bind_as_themselves(slapd: Slapd, tmp_path: Path) -> None:
+    """Without it nothing about people is known, which is not well."""
+    path = tmp_path / "gateway.json"
+    path.write_text(json.dumps({"servers": [slapd.server(bind_dn=f"uid=%s,ou=people,{BASE_DN}", bind_password="")]}))
+    without = doctor("-c", str(path), "--user", "alan")
+    assert (without.returncode, without.stdout.splitlines()[0]) == (0, "corp: warn")
+    assert "nothing about people was examined" in without.stdout
+    entered = doctor("-c", str(path), "--user", "alan", "--password-stdin", stdin="enigma\n")
+    assert (entered.returncode, entered.stdout.splitlines()[0]) == (0, "corp: ok"), entered.stdout
+    assert "username alan" in entered.stdout and "enigma" not in entered.stdout
+    wrong = doctor("-c", str(path), "--user", "alan", "--password-stdin", stdin=f"{WRONG_PASSWORD}\n")
+    assert wrong.returncode == 1 and "wrong password or name" in wrong.stdout
+
+
+def test_a_password_that_cannot_be_asked_for(slapd: Slapd, tmp_path: Path) -> None:
+    """Without a terminal it would be shown as it is typed."""
+    path = tmp_path / "gateway.json"
+    path.write_text(json.dumps({"servers": [slapd.server()]}))
+    done = doctor("-c", str(path), "--user", "alan", "--password", stdin="enigma\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no terminal to ask for the password on: use --password-stdin\n"
+
+
+ONE = {"CLEARML__servers": '[{"name": "x", "host": "127.0.0.1", "port": 1, "search_base_dns": "dc=x"}]'}
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "text"),
     [
-        (["--server", "typo"], {}, 2, "There is no server typo; configured: none."),
-        (["--user", "\udcff"], {}, 2, "not valid UTF-8"),
+        (["--server", "typo"], ONE, 2, "error: there is no server typo; known: x"),
+        (["--user", "\udcff"], ONE, 2, "not valid UTF-8"),
+        (["--password-stdin"], ONE, 2, "say whose with --user"),
         ([], {"CLEARML__servers": "{"}, 78, "CLEARML__servers"),
         ([], {"CLEARML__servers": '[{"name": "x"}]'}, 78, "is needed"),
         (["-c", "/no/such/file.conf"], {}, 78, "/no/such/file.conf"),
-        ([], {}, 0, "There are no servers"),
+        ([], {}, 2, "error: no servers are configured: give -c FILE"),
     ],
 )
 def test_nothing_to_examine(
@@ -121,5 +149,6 @@ def test_nothing_to_examine(
 ) -> None:  # fmt: skip
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x\n")))
     assert main(["doctor", *arguments]) == code
     assert text in "".join(capsys.readouterr())

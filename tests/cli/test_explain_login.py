@@ -102,7 +102,7 @@ ROWS: list[tuple[str, Mapping[str, object], str, str | None, int, bool]] = [
     ("vault.md 5, anonymous group search binds as nobody", {**BY_DN, "anonymous_group_search": True}, "grace", PASSWORD, 4, True),
     ("RFC 2696, a second page takes a connection of its own", {**BY_DN, "page_size": 1}, "grace", PASSWORD, 6, True),
     ("DECISIONS 5, an unknown name costs a bind as nobody", {}, "nobody", PASSWORD, 2, False),
-    ("a wrong password", {}, "grace", "wrong", 2, False),
+    ("a wrong password", {}, "grace", "wrong-one", 2, False),
     ("DECISIONS 4, an ambiguous name", {"search_base_dns": [BASE_DN]}, "sam", "stargate", 2, False),
     ("grafana.md 2.2, single bind", SINGLE, "grace", PASSWORD, 2, True),
     ("vault.md 4.2, direct", {"bind_dn": "", "bind_password": "", "user_dn": PEOPLE}, "grace", PASSWORD, 2, True),
@@ -292,7 +292,8 @@ async def test_local_users_never_reach_a_directory(slapd: Slapd, tmp_path: Path)
         assert [rule.key for rule in answer.rules] == ["group_mappings.0", "users.grace.clearml_role"]
         assert relay.connections == 0
         # A server that is named is asked, whatever the local users say (DECISIONS 3).
-        assert (await explain_login(snapshot, "grace", PASSWORD, "corp")).verdict == "grace is let in by corp"
+        assert "a local user is called grace" in (await explain_login(snapshot, "grace", PASSWORD, "corp")).verdict
+        assert relay.connections
     finally:
         await relay.close()
 
@@ -310,11 +311,16 @@ async def test_the_realm_in_order(slapd: Slapd, tmp_path: Path) -> None:
             ("dead", "unreachable"), ("elsewhere", "not found"), ("corp", "ok"), ("last", "not reached"),
         ]  # fmt: skip
     wrong = await explain_login(snapshot, "grace", "wrong")
-    assert wrong.verdict == "grace is not let in: corp: bind refused: 49 invalidCredentials"
+    assert wrong.verdict == "grace is not let in: corp: wrong password: bind refused: 49 invalidCredentials"
+    assert wrong.advice == []
     assert (await explain_login(snapshot, "grace", PASSWORD, "outside")).admitted
     unreachable = await explain_login(snapshot, "grace", PASSWORD, "dead")
-    assert "Connection refused" in unreachable.verdict and "ldap-gateway doctor --server dead" in unreachable.advice[0]
-    assert unreachable.servers[0].round_trips == 0
+    file = snapshot.files[0]
+    assert "Connection refused" in unreachable.verdict
+    assert unreachable.advice[0].startswith(f"check urls [servers.dead.urls: {file}:")
+    assert unreachable.advice[1] == f"try the connections: ldap-gateway doctor -c {file} --server dead"
+    assert unreachable.servers[0].round_trips == 0 and unreachable.servers[0].operations == []
+    assert "\n".join(login_text(unreachable)).count("Connection refused") == 1
 
 
 async def test_a_server_that_binds_first_needs_the_password(slapd: Slapd, tmp_path: Path) -> None:
@@ -380,6 +386,73 @@ async def test_a_refused_service_account(slapd: Slapd, tmp_path: Path) -> None:
     assert "planted-wrong" not in dumped(explanation)
 
 
+# What to do about it: settings, login, password, the verdict, the advice. ``{file}`` is the configuration's.
+ADVICE: list[tuple[str, Mapping[str, object], str, str | None, str, list[str]]] = [
+    ("not found", {}, "no one", None, "unknown name",
+     ["see what keeps the person from being found: ldap-gateway doctor -c {file} --server corp --user 'no one'"]),
+    ("typed with a domain", {}, "EXAMPLE\\grace", None, "unknown name", ["search_filter compares all of EXAMPLE\\grace: log in as grace", "see"]),
+    ("a base that is not there", {"search_base_dns": [f"ou=typo,{BASE_DN}"]}, "grace", None, "32 noSuchObject; check search_base_dns",
+     ["check search_base_dns [servers.corp.search_base_dns: {file}:", "try"]),
+    ("a group base that is not there", {**BY_DN, "group_search_base_dns": [f"ou=typo,{BASE_DN}"]}, "grace", None,
+     "32 noSuchObject; check group_search_base_dns", ["check group_search_base_dns [servers.corp.group_search_base_dns: {file}:", "try"]),
+    ("anonymous", {"bind_dn": "", "bind_password": "", "search_base_dns": [f"ou=typo,{BASE_DN}"]}, "grace", None, "32 noSuchObject",
+     ["nobody in particular may search there: set bind_dn and bind_password [servers.corp.bind_dn: {file}:", "try"]),
+    ("the service is refused", {"bind_password": "planted-wrong"}, "grace", None, SERVICE_DN,
+     ["check bind_dn [servers.corp.bind_dn: {file}:", "try"]),
+    ("a name that cannot be resolved", {"urls": ["ldap://no-such-host.invalid"]}, "grace", None, "cannot be resolved",
+     ["check urls [servers.corp.urls: {file}:", "try"]),
+    ("a wrong password where people bind first", SINGLE, "grace", "wrong-one", "corp: wrong password or name: bind refused: 49",
+     ["if the password is right, check bind_dn [servers.corp.bind_dn: {file}:"]),
+    ("typed with a domain where people bind first", SINGLE, "X\\grace", "wrong-one", "wrong password or name",
+     ["the name to bind with is made of all of X\\grace: log in as grace"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "login", "password", "verdict", "advice"), [row[1:] for row in ADVICE], ids=[row[0] for row in ADVICE]
+)
+async def test_advice(
+    slapd: Slapd, tmp_path: Path, changes: Mapping[str, object], login: str, password: str | None, verdict: str,
+    advice: list[str],
+) -> None:  # fmt: skip
+    """Each begins with the cause, names the line, and has commands that can be pasted."""
+    snapshot = configured(tmp_path, slapd.server(**changes))
+    explanation = await explain_login(snapshot, login, password)
+    assert verdict in explanation.verdict
+    expected = [text.replace("{file}", str(snapshot.files[0])) for text in advice]
+    assert len(explanation.advice) == len(expected)
+    assert all(told.startswith(text) for told, text in zip(explanation.advice, expected, strict=True)), explanation.advice
+    assert "planted-wrong" not in dumped(explanation) and "wrong-one" not in dumped(explanation)
+
+
+async def test_a_port_of_ldaps_asked_in_clear(slapd: Slapd, tmp_path: Path) -> None:
+    server = slapd.server(urls=[slapd.ldaps_url.replace("ldaps:", "ldap:")])
+    explanation = await explain_login(configured(tmp_path, server), "grace")
+    assert explanation.advice[0].startswith("does that port speak TLS from the first octet? Then write ldaps://")
+
+
+async def test_an_entry_without_a_name(slapd: Slapd, tmp_path: Path) -> None:
+    server = slapd.server(attributes={"username": "carLicense"}, search_filter="(uid=%s)")
+    for password in (None, PASSWORD):
+        (answer,) = (await explain_login(configured(tmp_path, server), "grace", password)).servers
+        assert answer.warnings == ["the entry has no carLicense (attributes.username): the name as typed is used"]
+    (named,) = (await explain_login(configured(tmp_path, slapd.server()), "grace")).servers
+    assert named.warnings == []
+
+
+async def test_mappings_that_nearly_match(slapd: Slapd, tmp_path: Path) -> None:
+    """By the group's name, and in another branch; not where the group is mapped by another line."""
+    names = ["admins", f"cn=Admins,ou=group,{BASE_DN}", f"cn=nobody,{GROUPS}"]
+    mappings = [{"group_dn": name, "admin": True} for name in names]
+    for comparison in ("exact", "dn"):
+        server = slapd.server(group_mappings=mappings, group_comparison=comparison)
+        (answer,) = (await explain_login(configured(tmp_path, server), "grace")).servers
+        told = [text.partition(": ")[2] for text in answer.near_misses]
+        assert told == [f"{name} is no group of this person; their group admins is called {ADMINS}" for name in names[:2]]
+    mapped = slapd.server(group_mappings=[*mappings, {"group_dn": ADMINS, "admin": True}])
+    assert (await explain_login(configured(tmp_path, mapped), "grace")).servers[0].near_misses == []
+
+
 async def test_certificates_that_cannot_be_read(slapd: Slapd, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text((slapd.ca_file).read_text())
     snapshot = configured(tmp_path, slapd.server(urls=[slapd.ldaps_url], root_ca_cert=["ca.pem"]))
@@ -432,6 +505,7 @@ async def test_names_that_reach_nobody(slapd: Slapd, tmp_path: Path, name: str, 
     assert not explanation.admitted
     assert not [one for answer in explanation.servers for one in answer.operations]
     assert all(line.isprintable() for line in login_text(explanation))
+    assert not explanation.verdict.startswith(" ")
 
 
 # The command

@@ -84,6 +84,17 @@ async def test_it_is_bounded(slapd: Slapd, tmp_path: Path) -> None:
     assert lines[-1] == f"the first {SHOWN} of more than {ASKED_FOR}"
 
 
+async def test_which_attributes_are_shown(slapd: Slapd, tmp_path: Path) -> None:
+    """With a filter of one's own all that there are; of those that were named, also which are not there."""
+    snapshot = configured(tmp_path, slapd.server())
+    everything = await explain_search(snapshot, Question("corp", "(cn=build)", [GROUPS]))
+    assert {"cn", "gidnumber", "memberuid", "entryUUID"} <= set(everything.entries[0].attributes)
+    assert everything.entries[0].absent == []
+    named = await explain_search(snapshot, Question("corp", "(uid=grace)", attributes=("uid", "foo", "mail", "userPassword")))
+    assert named.entries[0].absent == ["foo", "userPassword"]
+    assert "  foo: (none, or not to be seen)" in search_text(named)
+
+
 async def test_no_secret_of_the_directory(slapd: Slapd, tmp_path: Path) -> None:
     """With an account that may read passwords, and whatever spelling they are asked for in."""
     server = slapd.server(bind_dn=ADMIN_DN, bind_password=ADMIN_PASSWORD)
@@ -170,6 +181,7 @@ async def test_failures(
     explanation = await explain_search(configured(tmp_path, slapd.server(**changes)), question)
     assert text in explanation.error
     assert search_text(explanation)[0] == f"corp: {explanation.error}"
+    assert "32 " not in text or explanation.advice[0].startswith("check the base ")
 
 
 async def test_nothing_found_is_an_answer_with_advice(slapd: Slapd, tmp_path: Path) -> None:
@@ -207,6 +219,8 @@ def test_the_command(slapd: Slapd, tmp_path: Path) -> None:
     configured(tmp_path, slapd.server())
     code, out, _ = explain(tmp_path, "search", "--server", "corp", "--user", "grace", "--attributes", "uid, mail", "--json")
     assert code == 0
-    assert json.loads(out)["entries"] == [{"dn": GRACE, "attributes": {"uid": ["grace"], "mail": ["grace@example.com"]}}]
+    assert json.loads(out)["entries"] == [
+        {"dn": GRACE, "attributes": {"uid": ["grace"], "mail": ["grace@example.com"]}, "absent": []}
+    ]
     code, out, err = explain(tmp_path, "search", "--server", "corp", "--filter", "(uid=\x1b")
     assert (code, out) == (2, "") and "position 6" in err and "\x1b" not in err

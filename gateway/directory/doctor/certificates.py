@@ -73,6 +73,14 @@ def read_certificate(der: bytes) -> Certificate:
     return Certificate(subject, issuer, names, begins, ends, hashlib.sha256(der).digest().hex(":").upper())
 
 
+def subject_of(der: bytes) -> str:
+    """Whose certificate it is; ``?`` where it cannot be read."""
+    try:
+        return read_certificate(der).subject
+    except ValueError:
+        return "?"
+
+
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -94,7 +102,9 @@ def faults(certificate: Certificate, host: str, now: datetime) -> Sequence[Fault
         found.append(Fault(f"expires on {day}, in {left} days", "renew the directory's certificate", grave=False))
     if certificate.begins > now:
         advice = "check this machine's clock and the directory's"
-        found.append(Fault(f"valid only from {certificate.begins.isoformat(' ')} on", advice, grave=True))
+        wait = certificate.begins - now
+        when = f"in {wait.days} days" if wait.days else f"in {wait.seconds // 3600} hours"
+        found.append(Fault(f"valid only from {certificate.begins.date().isoformat()} on, {when}", advice, grave=True))
     if not certificate.covers(host):
         names = ", ".join(certificate.names) or "no host"
         advice = f"write one of these names in place of {host}, or have a certificate made that names it"

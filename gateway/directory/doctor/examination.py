@@ -5,7 +5,6 @@ A step that fails ends what rests on it, and nothing else. Each has the server's
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import time
 from typing import TYPE_CHECKING, Final
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.account_state import bind_restriction
 from gateway.directory.connection import DirectoryError, Endpoint, answer_of
+from gateway.directory.doctor.advice import address_key, set_tls, with_limits
 from gateway.directory.doctor.lookups import look_further
-from gateway.directory.doctor.reach import Attempt
+from gateway.directory.doctor.reach import Attempt, speaks_tls
 from gateway.directory.doctor.report import Report
 from gateway.directory.doctor.second_opinion import Asking
 from gateway.directory.doctor.transport import look_at_hosts
@@ -35,16 +35,17 @@ _MEANING: Final = {
     32: ("the directory has no entry of that name: check bind_dn", "bind_dn"),
     34: ("the directory does not understand that name: check bind_dn", "bind_dn"),
     48: ("the directory wants a name and a password: set bind_dn and bind_password", "bind_dn"),
-    49: ("the password or the name is wrong: check bind_dn and bind_password", "bind_password"),
+    49: ("the password or the name is wrong: check bind_dn ({bind_dn}) and bind_password", "bind_password"),
 }
-"""What a refused bind of the service means, and the key to look at."""
+"""What a refused bind of the service means, and the key to look at; ``{bind_dn}`` is where that is written."""
 _REFUSED: Final = ("give bind_dn and bind_password of an account that may bind", "bind_dn")
 
 
-async def examine(server: Server, snapshot: Snapshot, user: str = "") -> Report:
+async def examine(server: Server, snapshot: Snapshot, user: str = "", password: str = "") -> Report:
     """Look at everything that a login against ``server`` needs; with ``user`` at that person and their groups too.
 
-    The service's password goes where the configuration sends it, and nowhere else. A fault becomes a step.
+    With ``password`` that person binds as well, once. A password goes where the configuration sends it, and nowhere
+    else. A fault becomes a step.
     """
     report = Report(server.name, lambda path: str(snapshot.origin(path)))
     _tell_configuration(server, snapshot, report)
@@ -61,7 +62,7 @@ async def examine(server: Server, snapshot: Snapshot, user: str = "") -> Report:
         report.add("bind", "skipped", "no host can be used; what comes after it is skipped too")
     elif answered := await _bind(server, reached, context, report):
         asking, code = answered
-        await look_further(server, asking, code, report, user)
+        await look_further(server, asking, code, report, user, password)
     return report
 
 
@@ -74,17 +75,6 @@ def _tell_configuration(server: Server, snapshot: Snapshot, report: Report) -> N
         if problem.path.lower().startswith(prefix):
             key = problem.path[len(prefix) :]
             report.add("configuration", "warn", f"{key}: {problem.message}", key=key)
-    for endpoint in endpoints:
-        if endpoint.tls == "none" and not _loopback(endpoint.address):
-            text = f"passwords cross the network to {endpoint} in clear text"
-            report.add("configuration", "warn", text, advice="set start_tls, or use_ssl (ldaps://)", key="start_tls")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 async def _bind(
@@ -106,15 +96,23 @@ async def _bind(
             result = await _bind_at(asking)
             _tell_bind(server, made.endpoint, result, time.perf_counter() - started, report)
         except DirectoryError as error:
-            advice = "the directory hangs up or says nothing: does it want a client certificate, or is this no LDAP?"
-            text = str(error).removeprefix(f"{made.endpoint}: ")
-            report.add("bind", "fail", text, subject=str(made.endpoint), advice=advice)
+            await _tell_no_answer(server, made, error, report)
             continue
         if answered is None or (answered[1] and not result.code):
             answered = asking, result.code
         if result.code and result.code not in HOST_TROUBLE:
             break
     return answered
+
+
+async def _tell_no_answer(server: Server, made: Attempt, error: DirectoryError, report: Report) -> None:
+    text = with_limits(str(error).removeprefix(f"{made.endpoint}: "), server)
+    advice = "the directory hangs up or says nothing: does it want a client certificate, or is this no LDAP?"
+    key = address_key(server)
+    if made.endpoint.tls == "none" and await speaks_tls(made.endpoint, made.address, server.timeout or 10.0):
+        text += "; this port speaks TLS from the first octet"
+        advice, key = set_tls(server)
+    report.add("bind", "fail", text, subject=str(made.endpoint), advice=advice, key=key)
 
 
 async def _bind_at(asking: Asking) -> Result:
@@ -141,6 +139,7 @@ def _tell_bind(server: Server, endpoint: Endpoint, result: Result, seconds: floa
         report.add("bind", "ok", f"as {who}", subject=subject, seconds=seconds)
         return
     advice, key = _MEANING.get(result.code, _REFUSED)
+    advice = advice.format(bind_dn=report.origin("bind_dn"))
     if result.code in HOST_TROUBLE:
         advice, key = "the directory is overloaded or starting: try again", ""
     elif barred := bind_restriction(result):

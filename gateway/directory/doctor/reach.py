@@ -7,7 +7,7 @@ import asyncio
 import ssl
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.directory.ber import ProtocolError, frame
@@ -36,6 +36,8 @@ class Attempt:
     """Handshake, StartTLS included. None: none, or it failed."""
     error: str = ""
     """Why it went no further; empty when all went well."""
+    wants_tls_first: bool = False
+    """After StartTLS failed: whether the port speaks TLS from the first octet."""
     refused: ssl.SSLCertVerificationError | None = None
     """Why the certificate was refused."""
     version: str = ""
@@ -69,6 +71,15 @@ async def attempt(endpoint: Endpoint, address: str, context: ssl.SSLContext | No
             writer.transport.abort()
             await asyncio.sleep(0)
     return made
+
+
+async def speaks_tls(endpoint: Endpoint, address: str, timeout: float) -> bool:
+    """Whether a handshake from the first octet succeeds there, whatever the certificate; nothing is sent in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    made = await attempt(replace(endpoint, tls="ldaps"), address, context, timeout)
+    return made.tls_seconds is not None
 
 
 def _told(error: BaseException, made: Attempt) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 from gateway.printable import printable
@@ -54,11 +54,24 @@ class Report:
         key: str = "",
     ) -> None:
         """Note a step. ``key`` is a key of the server, such as ``bind_dn``."""
-        path = f"servers.{self.server.lower()}.{key}" if key else ""
-        origin = printable(self._origin_of(path)) if path else ""
+        path = self._path(key) if key else ""
+        origin = self.origin(key) if key else ""
         milliseconds = None if seconds is None else round(seconds * 1000, 1)
         texts = (printable(text), printable(advice), path, origin)
         self.steps.append(Step(step, printable(subject), mark, *texts, milliseconds=milliseconds))
+
+    def origin(self, key: str) -> str:
+        """Where a key of the server is written."""
+        return printable(self._origin_of(self._path(key)))
+
+    def worsen(self, step: str, mark: Mark) -> None:
+        """Give ``mark`` to the steps of that name that were ``ok``: what came later says so."""
+        self.steps = [
+            replace(one, mark=mark) if (one.step, one.mark) == (step, "ok") else one for one in self.steps
+        ]
+
+    def _path(self, key: str) -> str:
+        return f"servers.{self.server.lower()}.{key}"
 
     @property
     def mark(self) -> Mark:

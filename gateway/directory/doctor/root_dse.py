@@ -26,6 +26,7 @@ _FREEIPA: Final = "2.16.840.1.113730.3.8.10."  # its own extended operations
 _TIME: Final = re.compile(r"(\d{14})(?:[.,]\d+)?Z", re.ASCII)
 _TYPE: Final = re.compile(r"\(\s*([0-9][0-9.]*|[\w.-]+)")
 _TYPE_NAMES: Final = re.compile(r"\sNAME\s+(?:'([^']*)'|\(([^)]*)\))")
+_FILTER_CLASS: Final = re.compile(r"\(\s*objectClass\s*=\s*([A-Za-z0-9][\w.-]*)\s*\)", re.IGNORECASE)
 _FILTER_ATTRIBUTE: Final = re.compile(r"\(\s*([A-Za-z][A-Za-z0-9_.-]*)[^=()]*=")
 
 
@@ -92,8 +93,8 @@ def _time(text: str) -> datetime | None:
         return None
 
 
-def known_attributes(descriptions: Iterable[bytes]) -> frozenset[str]:
-    """Names and object identifiers, in lower case, of attribute type descriptions (RFC 4512 4.1.2)."""
+def known_names(descriptions: Iterable[bytes]) -> frozenset[str]:
+    """Names and object identifiers, in lower case, of attribute types or object classes (RFC 4512 4.1.1, 4.1.2)."""
     names: set[str] = set()
     for octets in descriptions:
         text = octets.decode("utf-8", "replace")
@@ -136,6 +137,19 @@ def _wanted_of_groups(server: Server) -> list[tuple[str, str]]:
     wanted = [("group_search_filter", name) for name in filter_attributes(server.group_search_filter)]
     wanted.append(("group_search_filter_user_attribute", server.group_search_filter_user_attribute))
     return [*wanted, ("group_attr", server.group_attr)]
+
+
+def wanted_classes(server: Server) -> dict[str, str]:
+    """Object classes that the filters of a server name, each with the first key that does."""
+    found: dict[str, str] = {}
+    for key, template in (("search_filter", server.search_filter), ("group_search_filter", server.group_search_filter)):
+        for name in _FILTER_CLASS.findall(template) if key != "search_filter" or server.mode in _FILTERING else ():
+            found.setdefault(name, key)
+    return found
+
+
+_FILTERING: Final = frozenset({"service", "anonymous", "unauthenticated", "single"})
+"""Bind modes in which ``search_filter`` is looked at."""
 
 
 def filter_attributes(template: str) -> Sequence[str]:

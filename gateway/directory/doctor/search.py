@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.connection import answer_of
+from gateway.directory.doctor.advice import SET_ACCOUNT
 from gateway.directory.doctor.second_opinion import Question
-from gateway.directory.escape import comparable_dn
+from gateway.directory.escape import DnError, comparable_dn, parse_dn
 from gateway.directory.filters import Filling, Filter, compile_filter
 from gateway.directory.messages import Dereference, Entry, Result, Scope, SearchRequest
-from gateway.directory.people import PEOPLE_AT_MOST, filling, user_filter
+from gateway.directory.people import PEOPLE_AT_MOST, filling, person_filter
 from gateway.directory.searches import (
     ADVICE,
     NO_SUCH_OBJECT,
     PASSING,
     SIZE_LIMIT_EXCEEDED,
     SUCCESS,
+    Searcher,
     SearchFailed,
 )
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
     from gateway.directory.doctor.report import Report
-    from gateway.directory.pool import Pool
 
 NOBODY: Final = "nobody-has-this-name"
 ANY: Final = compile_filter("(objectClass=*)")
 _REFERRAL: Final = 10
+_ALIKE: Final = 0.7
+"""How alike two names are, of 1, where one may be meant for the other."""
 _SLOW_SECONDS: Final = 0.2
 _SLOW_TIMES: Final = 10
 _COMPARED: Final = re.compile(r"\(\s*([A-Za-z][\w.-]*)[^=()]*=[^()]*(?:%s|\{0\}|\{\{)")
@@ -43,19 +48,24 @@ def looks_unindexed(base_seconds: float, search_seconds: float) -> bool:
 class Searches:
     """Timed searches of one server. What they find is kept for the second opinion. All raise DirectoryError."""
 
-    def __init__(self, server: Server, pool: Pool, report: Report) -> None:
+    def __init__(self, server: Server, searcher: Searcher, report: Report) -> None:
         self.server = server
-        self.pool = pool
+        self.searcher = searcher
         self.report = report
         self.questions: list[Question] = []
         self.slowest_base_seconds = 0.0
-        self.filter = user_filter(server)
+        self.filter = person_filter(server)
         self._dereference = Dereference[server.dereference_aliases.upper()]
 
     async def read(self, dn: str) -> tuple[list[Entry], Result, float]:
         """The entry of this name, without attributes, with the seconds that it took."""
         request = SearchRequest(dn, ANY, ("1.1",), scope=Scope.BASE, dereference=self._dereference)
         return await self._ask(f"the entry {dn}", request, "")
+
+    async def entry(self, dn: str) -> tuple[list[Entry], Result]:
+        """As ``read``, and kept for nobody."""
+        request = SearchRequest(dn, ANY, ("1.1",), scope=Scope.BASE, dereference=self._dereference)
+        return await self.searcher.search(request)
 
     async def find(self, base: str, name: str) -> tuple[list[Entry], Result, float]:
         """Whom ``search_filter`` finds below a base for a name, without attributes."""
@@ -66,7 +76,7 @@ class Searches:
 
     async def _ask(self, what: str, request: SearchRequest, value: Filling) -> tuple[list[Entry], Result, float]:
         started = time.perf_counter()
-        entries, result = await self.pool.search(request, value)
+        entries, result = await self.searcher.search(request, value)
         seconds = time.perf_counter() - started
         if result.code != SIZE_LIMIT_EXCEEDED:  # who comes first is anybody's guess
             self.questions.append(Question(
@@ -80,10 +90,12 @@ class Searches:
             ))  # fmt: skip
         return entries, result, seconds
 
-    async def any_entry(self, base: str, compiled: Filter, attribute: str) -> Entry | None:
-        """One of the entries below a base that a filter finds, with one attribute. Raises SearchFailed too."""
-        request = SearchRequest(base, compiled, (attribute,), dereference=self._dereference, size_limit=1)
-        entries, result = await self.pool.search(request)
+    async def any_entry(
+        self, base: str, compiled: Filter, attribute: str, name: str = "", scope: Scope = Scope.SUBTREE
+    ) -> Entry | None:
+        """One of the entries that a filter, for a name, finds below a base. Raises SearchFailed too."""
+        request = SearchRequest(base, compiled, (attribute,), scope=scope, dereference=self._dereference, size_limit=1)
+        entries, result = await self.searcher.search(request, self.filling(name))
         if result.code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
             text = f"search for {compiled.text()} below {base!r} refused: {answer_of(result)}"
             raise SearchFailed(text + ADVICE.get(result.code, ""), passing=result.code in PASSING)
@@ -91,11 +103,11 @@ class Searches:
 
     def filling(self, name: str) -> Filling:
         """As a login fills ``search_filter``."""
-        return filling(name, self.server.upn_domain)
+        return filling(name, "" if self.server.mode == "upn" else self.server.upn_domain)
 
 
-async def look_at_base(searches: Searches, base: str, key: str) -> bool:
-    """Whether the entry is there that ``key`` names as a base."""
+async def look_at_base(searches: Searches, base: str, key: str, contexts: Sequence[str] = ()) -> bool:
+    """Whether the entry is there that ``key`` names as a base; ``contexts`` are what the directory holds."""
     entries, result, seconds = await searches.read(base)
     searches.slowest_base_seconds = max(searches.slowest_base_seconds, seconds)
     subject, add = base or "the root", searches.report.add
@@ -105,14 +117,31 @@ async def look_at_base(searches: Searches, base: str, key: str) -> bool:
     text, advice = f"cannot be read: {answer_of(result)}", "check what bind_dn may read"
     if result.code == _REFERRAL:
         advice = f"another directory holds this part: check {key}, or name that directory in urls"
-    elif searches.server.mode != "service":
-        advice, key = "set bind_dn and bind_password of an account that may", "bind_dn"
     if result.code in (SUCCESS, NO_SUCH_OBJECT):
         text, advice = "there is no such entry, or it may not be seen", f"check {key}, and what bind_dn may read"
         if result.matched_dn:
             text += f"; above it there is {result.matched_dn}"
+        elif meant := meant_base(base, contexts):
+            text += f"; did you mean {meant}?"
+    if searches.server.mode in ("anonymous", "unauthenticated") and result.code != _REFERRAL:
+        advice = f"check {key} ({searches.report.origin(key)}); or {SET_ACCOUNT}"
+        key = "bind_dn"
     add("base", "fail", text, subject=subject, seconds=seconds, advice=advice, key=key)
     return False
+
+
+def meant_base(base: str, contexts: Sequence[str]) -> str:
+    """``base`` with the end of it written as the naming context that it resembles; empty where it resembles none."""
+    try:
+        parts = base.split(",")
+        for context in contexts:
+            size = len(parse_dn(context))
+            end = ",".join(parts[-size:]) if size else ""
+            if difflib.SequenceMatcher(None, end.lower(), context.lower()).ratio() > _ALIKE and end != context:
+                return ",".join([*parts[:-size], context])
+    except DnError:
+        pass
+    return ""
 
 
 async def look_for_nobody(searches: Searches, base: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from gateway.directory.connection import Endpoint, Unreachable
+from gateway.directory.connection import Endpoint, Unreachable, without_password
 from gateway.directory.escape import comparable_dn
 from gateway.directory.messages import Dereference, Scope
 
@@ -86,6 +86,8 @@ async def second_opinion(asking: Asking, questions: Sequence[Question]) -> Opini
             return await _in_thread(lambda: _ask(ldap3, asking, questions, sockets))
     except TimeoutError:
         raise Unreachable(f"ldap3 had no answer after {limit:g} s") from None
+    except Unreachable as error:
+        raise Unreachable(without_password(str(error), asking.password)) from None
     finally:
         for open_socket in sockets:
             with contextlib.suppress(OSError):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.directory.addresses import addresses
 from gateway.directory.connection import Endpoint, reason_of
-from gateway.directory.doctor.certificates import Certificate, faults, read_certificate
-from gateway.directory.doctor.reach import Attempt, attempt
+from gateway.directory.doctor.advice import address_key, set_tls, with_limits
+from gateway.directory.doctor.certificates import Certificate, faults, read_certificate, subject_of
+from gateway.directory.doctor.reach import Attempt, attempt, speaks_tls
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES: Final = 20
 """Addresses of one host that are tried."""
+_SHOWN: Final = 3
+"""Authorities of ``root_ca_cert`` that are named."""
 _AT_ONCE: Final = 16
 """Addresses that are tried at the same time."""
 _UNKNOWN_AUTHORITY: Final = frozenset({7, 18, 19, 20, 21})
@@ -55,6 +58,8 @@ async def look_at_hosts(
     async def both(endpoint: Endpoint, address: str) -> tuple[Attempt, Attempt]:
         async with turns:
             made = await attempt(endpoint, address, context, timeout)
+            if made.error and made.tcp_seconds is not None and endpoint.tls == "starttls" and not made.refused:
+                made.wants_tls_first = await speaks_tls(endpoint, address, timeout)
             return made, await attempt(endpoint, address, unchecked, timeout) if made.refused else made
 
     async def look(endpoint: Endpoint) -> _Host:
@@ -74,21 +79,27 @@ async def look_at_hosts(
 
     usable: list[Attempt] = []
     for host in await asyncio.gather(*(look(Endpoint(*endpoint)) for endpoint in server.endpoints)):
-        key = "urls" if server.urls else "host"
-        _tell_name(host, key, report)
+        _tell_name(host, server, report)
         working = [made for made in host.attempts if not made.error]
         for made in host.attempts:
-            _tell_attempt(made, bool(working), key, report)
-        _tell_certificates(host, report)
+            _tell_attempt(made, bool(working), server, report)
+        _tell_certificates(host, _authorities(server, context), report)
         usable += working[:1]
     return usable
 
 
-def _tell_name(host: _Host, key: str, report: Report) -> None:
-    subject = str(host.endpoint)
+def _authorities(server: Server, context: ssl.SSLContext | None) -> Sequence[str]:
+    """The names of those in ``root_ca_cert``; none where the system's are trusted."""
+    if context is None or not (server.root_ca_cert or server.root_ca_cert_value):
+        return ()
+    return [subject_of(der) for der in context.get_ca_certs(binary_form=True)]
+
+
+def _tell_name(host: _Host, server: Server, report: Report) -> None:
+    subject, key = str(host.endpoint), address_key(server)
     if host.error:
-        advice = "check the host's name, and this machine's resolver"
-        report.add("name", "fail", host.error, subject=subject, seconds=host.seconds, advice=advice, key=key)
+        advice, text = "check the host's name, and this machine's resolver", with_limits(host.error, server)
+        report.add("name", "fail", text, subject=subject, seconds=host.seconds, advice=advice, key=key)
     elif list(host.addresses) != [host.endpoint.address]:
         text = ", ".join(host.addresses[:MAX_ADDRESSES])
         if (more := len(host.addresses) - MAX_ADDRESSES) > 0:
@@ -96,14 +107,15 @@ def _tell_name(host: _Host, key: str, report: Report) -> None:
         report.add("name", "ok", text, subject=subject, seconds=host.seconds)
 
 
-def _tell_attempt(made: Attempt, others_work: bool, key: str, report: Report) -> None:
-    subject = _where(made.endpoint, [made.address])
+def _tell_attempt(made: Attempt, others_work: bool, server: Server, report: Report) -> None:
+    subject, key, error = _where(made.endpoint, [made.address]), address_key(server), with_limits(made.error, server)
     if made.tcp_seconds is None:
         if others_work:
-            report.add("connect", "warn", made.error, subject=subject, advice="another address of this host answers")
+            report.add("connect", "warn", error, subject=subject, advice="another address of this host answers")
         else:
-            advice = "check host and port, that the directory runs, and firewalls on the way"
-            report.add("connect", "fail", made.error, subject=subject, advice=advice, key=key)
+            port = f" and port ({report.origin('port')})" if server.port else " and port"
+            advice = f"check {key}{port}, that the directory runs, and firewalls on the way"
+            report.add("connect", "fail", error, subject=subject, advice=advice, key=key)
         return
     report.add("connect", "ok", "connected", subject=subject, seconds=made.tcp_seconds)
     if made.endpoint.tls == "none":
@@ -111,16 +123,19 @@ def _tell_attempt(made: Attempt, others_work: bool, key: str, report: Report) ->
     if not made.error:
         report.add("tls", "ok", f"{made.version} {made.cipher}", subject=subject, seconds=made.tls_seconds)
     elif made.refused:
-        report.add("tls", "fail", made.error, subject=subject, advice="see the certificate below")
+        report.add("tls", "fail", error, subject=subject, advice="see the certificate below")
+    elif made.wants_tls_first:
+        text, (advice, key) = f"{error}; this port speaks TLS from the first octet", set_tls(server)
+        report.add("tls", "fail", text, subject=subject, advice=advice, key=key)
     elif made.endpoint.tls == "starttls":
         advice = "does this port speak LDAP, and has the directory a certificate? use_ssl is the other way to TLS"
-        report.add("tls", "fail", made.error, subject=subject, advice=advice, key="start_tls")
+        report.add("tls", "fail", error, subject=subject, advice=advice, key="start_tls")
     else:
         advice = "does this port speak TLS from the first octet? If not, set start_tls; else compare min_tls_version"
-        report.add("tls", "fail", made.error, subject=subject, advice=advice, key="use_ssl" if key == "host" else key)
+        report.add("tls", "fail", error, subject=subject, advice=advice, key="use_ssl" if key == "host" else key)
 
 
-def _tell_certificates(host: _Host, report: Report) -> None:
+def _tell_certificates(host: _Host, authorities: Sequence[str], report: Report) -> None:
     """Each certificate of a host once, with the addresses that have it."""
     refused = {made.address: made.refused for made in host.attempts}
     alike: dict[bytes, list[Attempt]] = {}
@@ -129,30 +144,47 @@ def _tell_certificates(host: _Host, report: Report) -> None:
             alike.setdefault(seen.chain[0], []).append(seen)
     for same in alike.values():
         subject = _where(host.endpoint, [seen.address for seen in same])
-        _tell_certificate(same[0], subject, refused[same[0].address], report)
+        _tell_certificate(same[0], subject, refused[same[0].address], authorities, report)
 
 
 def _tell_certificate(
-    seen: Attempt, subject: str, refused: ssl.SSLCertVerificationError | None, report: Report
+    seen: Attempt,
+    subject: str,
+    refused: ssl.SSLCertVerificationError | None,
+    authorities: Sequence[str],
+    report: Report,
 ) -> None:
+    """What it is stands behind its first fault, so that nothing is called well that is not."""
     try:
         own, last = read_certificate(seen.chain[0]), read_certificate(seen.chain[-1])
     except ValueError as error:
         report.add("certificate", "fail", str(error), subject=subject, advice="have another certificate made")
         return
-    text = f"{own.subject or 'no subject'}, for {', '.join(own.names) or 'no host'}, issued by {own.issuer}"
-    report.add("certificate", "ok", f"{text}, valid until {own.ends.date().isoformat()}", subject=subject)
-    for fault in faults(own, seen.endpoint.address, datetime.now(UTC)):
-        mark: Mark = "fail" if fault.grave and refused else "warn"
-        report.add("certificate", mark, fault.text, subject=subject, advice=fault.advice)
-    if refused is None:
-        return
-    if refused.verify_code in _UNKNOWN_AUTHORITY:
-        text = f"not signed by an authority that is trusted here: {refused.verify_message}"
-        report.add("certificate", "fail", text, subject=subject, advice=_trust(own, last), key="root_ca_cert")
-    elif refused.verify_code not in _SEEN_FOR_OURSELVES:
-        advice = "have another certificate made"
-        report.add("certificate", "fail", refused.verify_message, subject=subject, advice=advice)
+    found: list[tuple[Mark, str, str, str]] = [
+        ("fail" if fault.grave and refused else "warn", fault.text, fault.advice, "")
+        for fault in faults(own, seen.endpoint.address, datetime.now(UTC))
+    ]
+    if refused is not None and refused.verify_code in _UNKNOWN_AUTHORITY:
+        text = _not_trusted(own, last, authorities, refused.verify_message)
+        found.append(("fail", text, _trust(own, last), "root_ca_cert"))
+    elif refused is not None and refused.verify_code not in _SEEN_FOR_OURSELVES:
+        found.append(("fail", refused.verify_message, "have another certificate made", ""))
+    described = f"{own.subject or 'no subject'}, for {', '.join(own.names) or 'no host'}, issued by {own.issuer}"
+    described += f", valid until {own.ends.date().isoformat()}"
+    if not found:
+        report.add("certificate", "ok", described, subject=subject)
+    for place, (mark, text, advice, key) in enumerate(found):
+        told = text if place else f"{text}: {described}"
+        report.add("certificate", mark, told, subject=subject, advice=advice, key=key)
+
+
+def _not_trusted(own: Certificate, last: Certificate, authorities: Sequence[str], message: str) -> str:
+    if not authorities:
+        return f"not signed by an authority that is trusted here ({message})"
+    signer = last.subject if last.self_signed else last.issuer
+    held = " | ".join(dict.fromkeys(authorities[:_SHOWN]))
+    namesake = f", another {signer}" if signer in authorities else f", {signer}"
+    return f"root_ca_cert holds {held}; the server's is signed by another authority{namesake} ({message})"
 
 
 def _trust(own: Certificate, last: Certificate) -> str:
@@ -161,10 +193,7 @@ def _trust(own: Certificate, last: Certificate) -> str:
         what = f"this certificate itself in PEM form ({own.subject or 'no subject'})"
     else:
         what = f"the PEM file of its authority ({last.subject if last.self_signed else last.issuer})"
-    return (
-        f"set root_ca_cert to {what}; the chain ends with SHA-256 {last.fingerprint}: "
-        "let the directory's administrator confirm it first"
-    )
+    return f"set root_ca_cert to {what}, once the directory's administrator confirms SHA-256 {last.fingerprint}"
 
 
 def _where(endpoint: Endpoint, addresses: Sequence[str]) -> str:
