@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.config.schema.units import duration_text
+
 REFUSED: Final = 1
 CONFIGURATION_ERROR: Final = 78
 ADMIN_SOCKET: Final = "admin.sock"
@@ -22,6 +24,17 @@ ADMIN_SOCKET: Final = "admin.sock"
 
 _SECONDS: Final = 120.0
 """How long a reload may take: it builds the connections to every directory."""
+
+
+_BY: Final = {
+    "start": "at the start",
+    "file": "by the watcher",
+    "signal": "by a signal",
+    "api": "by another reload",
+    "stored": "because an API wrote it",
+}
+_JUST_NOW: Final = 60
+"""Seconds for which a reload that comes too late shows what the one before it changed."""
 
 
 class NotDone(Exception):
@@ -86,11 +99,22 @@ def run_reload(arguments: argparse.Namespace) -> int:
     data = ask(arguments, "POST", "/admin/reload" + ("?dry_run=1" if arguments.dry_run else ""))
     if arguments.dry_run:
         return _print_changes(data, "Nothing would change.")
-    code = _print_changes(data, "Nothing changed.")
-    if not code:
+    if data["outcome"] == "unchanged":
+        _print_in_force(data["generation"], data["in_force"])
+    elif code := _print_changes(data, "Nothing changed."):
+        return code
+    else:
         print(f"Generation {data['generation']} is in force.")
-        _print_pending(data["pending_restart"])
-    return code
+    _print_pending(data["pending_restart"])
+    return 0
+
+
+def _print_in_force(generation: int, applied: Mapping[str, Any]) -> None:
+    """Whoever reloads what the watcher has just applied wants to see it all the same."""
+    ago = round(applied["seconds_ago"])
+    print(f"Already in force: generation {generation} was applied {_BY[applied['trigger']]}, {duration_text(ago)} ago.")
+    if ago <= _JUST_NOW:
+        _print_change_lines(applied)
 
 
 def run_forget(arguments: argparse.Namespace) -> int:
@@ -111,11 +135,12 @@ def run_diff(arguments: argparse.Namespace) -> int:
 
 
 def _show_running(arguments: argparse.Namespace) -> int:
-    data = ask(arguments, "GET", "/admin/config")
+    keys = ask(arguments, "GET", "/admin/config")["keys"]
+    shown = [row for row in keys if not (arguments.set and row["default"])]
     if arguments.format == "json":
-        print(json.dumps(data["keys"], ensure_ascii=False, indent=2))
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
         return 0
-    for row in data["keys"]:
+    for row in shown:
         over = f" (overrides {', '.join(row['origins'][1:])})" if row["origins"][1:] else ""
         told = f"  # {row['origins'][0]}{over}" if arguments.origin else ""
         print(f"{row['key']} = {json.dumps(row['value'], ensure_ascii=False)}{told}")
@@ -168,6 +193,8 @@ def _directory_lines(directories: Mapping[str, Any]) -> Iterator[tuple[str, str]
             for host in server["hosts"]:
                 retry = f", asked again in {host['retry_seconds']} s" if host["retry_seconds"] else ""
                 yield "", f"  {host['host']} {host['state']} since {host['since']}{_named(': ', host['error'])}{retry}"
+        if failure := server["last_failure"]:
+            yield "", f"  last failure {failure['time']}: {failure['text']}"
 
 
 def _named(before: str, text: str) -> str:
@@ -253,10 +280,7 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
     _print_problems(data["warnings"], "warning")
     if data["outcome"] == "failed":
         return CONFIGURATION_ERROR
-    for change in data["changes"]:
-        print(change["text"])
-    if data["more_changes"]:
-        print(f"... and {data['more_changes']} more")
+    _print_change_lines(data)
     if data.get("would_hold"):
         print(f"By itself it would wait: {data['would_hold']}")
     if data["outcome"] == "would be applied":
@@ -267,6 +291,13 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
     if not data["changes"]:
         print(nothing)
     return 0
+
+
+def _print_change_lines(data: Mapping[str, Any]) -> None:
+    for change in data["changes"]:
+        print(change["text"])
+    if data["more_changes"]:
+        print(f"... and {data['more_changes']} more")
 
 
 def _print_pending(keys: Sequence[str]) -> None:

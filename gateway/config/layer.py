@@ -8,7 +8,6 @@ paths are made absolute and secrets are read from the files that ``k_file`` name
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from .origin import DEFAULT, Given, Origin, Path, Problems, plain_value
 from .reading import Reading, SourceError, anchored
 from .schema.fields import Form
 from .schema.section import Severity
-from .schema.shape import Leaf, Node, Table, Tables, leaves
+from .schema.shape import Leaf, Node, Table, Tables
+from .suggestions import suggestion
 
 SECRET_SIZE: Final = 64 * 1024
 """Largest file that holds one secret, in bytes."""
@@ -29,10 +29,6 @@ SECRET_SIZE: Final = 64 * 1024
 FIRST_SERVER: Final = "ldap"
 """Name of the first server without one; the next are ldap2, ldap3, ..."""
 
-NEAR: Final = 0.7
-"""How close (of 1) a key of the same table must be to be suggested."""
-NEAR_ELSEWHERE: Final = 0.9
-"""The same for a key of another table."""
 _WITH_VALUE: Final = re.compile(r"(?<=.)[:=\s].*", re.DOTALL)
 SUGGESTIONS: Final = 200
 """Problems after which no more suggestions are made: each costs a comparison with every key."""
@@ -88,15 +84,15 @@ class Shaper:
         """Note an error at a path."""
         self.problems.add(origin, path, message)
 
-    def report_unknown(self, origin: Origin, node: Node, path: Path) -> None:
-        """Note an unknown key, with what may have been meant."""
-        siblings = node.keys if isinstance(node, Table) else ()
+    def report_unknown(self, origin: Origin, node: Node, path: Path, beside: Iterable[str] = ()) -> None:
+        """Note an unknown key, with what may have been meant; ``beside`` are the keys of the same table."""
         # YAML makes one key of {password:x}, HOCON of "password x =": what follows the sign may be a secret.
         key = path[-1] if origin.kind != "file" else _WITH_VALUE.sub("", path[-1])
         if key != path[-1]:
             self.problems.add(origin, (*path[:-1], f"{key}..."), "unknown key, with a value in it?", self.unknown)
             return
-        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(key, siblings, self.known)
+        table = node if isinstance(node, Table) else None
+        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(path, beside, table, self.known)
         self.problems.add(origin, path, f"unknown key{hint}", self.unknown)
 
     def secret_file(self, given: Given, path: Path) -> Given | None:
@@ -122,15 +118,16 @@ class Shaper:
             return None
         table = LayerTree(raw.origin)
         table.afresh = _removed_before(raw)
-        for key, value in raw.value.items():
-            self._entry(node, table, key, value, path)
+        for key in raw.value:
+            self._entry(node, table, key, raw.value, path)
         return table
 
-    def _entry(self, node: Table, table: LayerTree, key: str, value: Given, path: Path) -> None:
+    def _entry(self, node: Table, table: LayerTree, key: str, given: Mapping[str, Given], path: Path) -> None:
+        value = given[key]
         secret = "" if key in node.keys else node.secret_of(key)
         child = node.child(secret or key)
         if child is None:
-            self.report_unknown(value.origin, node, (*path, key))
+            self.report_unknown(value.origin, node, (*path, key), given)
             return
         shaped = self.secret_file(value, (*path, key)) if secret else self.shape(child, value, (*path, key))
         if shaped is None:
@@ -270,22 +267,3 @@ def unused_names(taken: Iterable[object]) -> Iterator[str]:
         if name not in used:
             yield name
         number += 1
-
-
-def suggestion(key: str, siblings: Iterable[str], known: Mapping[str, str]) -> str:
-    """``; did you mean ...?`` with a key of the same table, else of any other; empty where nothing is close."""
-    wanted = key.lower()[:64]
-    if near := difflib.get_close_matches(wanted, siblings, 1, NEAR):
-        return f'; did you mean "{near[0]}"?'
-    if near := difflib.get_close_matches(wanted, known, 1, NEAR_ELSEWHERE):
-        return f'; did you mean "{known[near[0]]}"?'
-    return ""
-
-
-def known_keys(root: Table) -> dict[str, str]:
-    """Every key below ``root`` with its dotted path (of equal keys the first one)."""
-    known: dict[str, str] = {}
-    for path, _ in leaves(root):
-        if path[-1] != "*":
-            known.setdefault(path[-1], ".".join(path))
-    return known

@@ -111,7 +111,7 @@ def _load(
     usable.append(read_stored(stored, shaper))
     usable += read_environment(environment, shaper)
     translation = translate(usable, problems)
-    tree = _merge(usable, problems)
+    tree = _merge(usable, problems, translation.wording)
     _default_state_dir(tree, environment, directory)
     if translation.maker is not None:
         _default_registration(tree)
@@ -161,12 +161,12 @@ def _warn_of_hidden(origins: Mapping[str, tuple[Origin, ...]], problems: Problem
             problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {path} drops that")
 
 
-def _merge(layers: Sequence[Layer], problems: Problems) -> LayerTree:
+def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> LayerTree:
     tree = LayerTree()
     merger = Merger(problems)
     for layer in layers:
         merger.overlay(NATIVE, tree, layer.tree)
-    apply_presets(tree, problems)
+    apply_presets(tree, problems, wording)
     for layer in layers:
         fill(NATIVE, tree, layer.fallbacks)
         for name in layer.grafana:

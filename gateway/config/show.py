@@ -63,6 +63,20 @@ def rows(tree: ShownTree) -> Iterator[Shown]:
         yield from rows(item)
 
 
+def only_set(tree: dict[str, ShownTree]) -> dict[str, ShownTree]:
+    """The same without what is a default, of a preset or not; an item that has nothing else goes too."""
+    kept = ((key, _only_set(item)) for key, item in tree.items())
+    return {key: item for key, item in kept if item}
+
+
+def _only_set(tree: ShownTree) -> ShownTree | None:
+    if isinstance(tree, Shown):
+        return None if tree.origins[0].kind == "default" else tree
+    if isinstance(tree, dict):
+        return only_set(tree)
+    return [item for item in map(_only_set, tree) if item]
+
+
 def _shown(
     node: Node, value: Any, path: Path, known: Path, origins: Mapping[str, tuple[Origin, ...]]
 ) -> ShownTree:

@@ -50,6 +50,8 @@ def parse_yaml(text: str, origin: Origin) -> Given:
 
 
 def _error(reason: str, place: Origin) -> SourceError:
+    if "escape" in reason or "hex" in reason:
+        reason += ": write \\\\ for one backslash, or use single quotes"
     return SourceError(f"not valid YAML: {reason}", place.line, place.column)
 
 

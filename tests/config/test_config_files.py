@@ -289,8 +289,8 @@ def test_everything_at_once(tmp_path: Path) -> None:
     (tmp_path / "typo.yaml").write_text("tokens:\n  lifetme: 5\n")
     (tmp_path / "servers.conf").write_text(
         """servers = [
-          { name = corp, host = h, search_base_dns = ["dc=x"], root_ca_cert = missing.pem, search_filter = "(uid=%s" }
-          { name = Corp, host = h, search_base_dns = ["dc=x"] }
+          { name = corp, host = localhost, search_base_dns = ["dc=x"], root_ca_cert = missing.pem, search_filter = "(uid=%s" }
+          { name = Corp, host = localhost, search_base_dns = ["dc=x"] }
         ]"""
     )
     files = [tmp_path / name for name in ("broken.toml", "typo.yaml", "servers.conf")]
@@ -305,3 +305,18 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ("servers.conf", "servers.corp.search_filter"),
         ("CLEARML__http__shutdown", "http.shutdown"),
     }
+
+
+BACKSLASHES = [
+    ("a.conf", 'name = "EXAMPLE{}"', "not valid HOCON: not an escape that JSON has: write \\\\ for one backslash"),
+    ("a.toml", 'name = "EXAMPLE{}"', "for one backslash, or use single quotes"),
+    ("a.yaml", 'name: "EXAMPLE{}"', "for one backslash, or use single quotes"),
+]
+
+
+@pytest.mark.parametrize("account", ["\\svc", "\\uwe"])
+@pytest.mark.parametrize(("name", "text", "hint"), BACKSLASHES)
+def test_a_backslash_that_was_meant(tmp_path: Path, name: str, text: str, hint: str, account: str) -> None:
+    """``DOMAIN\\name`` is the first thing people with Active Directory write."""
+    (problem,) = problems_of(tmp_path, text.format(account), name)
+    assert problem.endswith(hint)

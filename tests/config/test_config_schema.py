@@ -237,12 +237,13 @@ def test_filters_and_names_are_checked_at_load(key: str, text: str) -> None:
     environment |= {"CLEARML__servers__a__search_base_dns": "dc=x", f"CLEARML__servers__a__{key}": text}
     with pytest.raises(ConfigurationError) as caught:
         load([], environment)
-    assert [problem.path.removesuffix(".0") for problem in caught.value.problems] == [f"servers.a.{key}"]
+    errors = [problem for problem in caught.value.problems if problem.severity == "error"]
+    assert [problem.path.removesuffix(".0") for problem in errors] == [f"servers.a.{key}"]
 
 
 def test_a_filter_that_asks_for_nobody() -> None:
     environment = {
-        "CLEARML__servers__a__host": "h",
+        "CLEARML__servers__a__host": "localhost",
         "CLEARML__servers__a__search_base_dns": "",
         "CLEARML__servers__a__search_filter": "(objectClass=person)",
     }

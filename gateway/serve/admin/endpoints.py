@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.difference import pending_keys
 from gateway.serve.admin.callers import Caller, Refusal, audit
-from gateway.serve.admin.views import change_views, config_views, problem_views, status_view
+from gateway.serve.admin.views import change_views, config_views, in_force_view, problem_views, status_view
 from gateway.store.interface import Conflict, SettingChange
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def _attempted(call: Call, attempt: Attempt) -> Answer:
     }
     if attempt.outcome == "failed":
         return 422, data
+    if attempt.outcome == "unchanged":
+        data["in_force"] = in_force_view(call.reloader.applied, time.time())
     pending = list(call.reloader.pending_restart)
     return 200, {**data, **change_views(attempt.changes), "pending_restart": pending}
 
