@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
+# Tests wait for daemons and directories half of the time.
+PYTEST := $(BIN)/pytest -n $(shell expr $$(nproc) + 1) --dist loadgroup
 CLEARML_SDK := .venvs/clearml-2.1.12
 SAMBA := samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba winbind
 
@@ -23,10 +25,10 @@ demo: setup
 
 test: setup clients
 	@scripts/system-packages slapd openssl curl 389-ds-base $(SAMBA) || true
-	$(BIN)/pytest
+	$(PYTEST)
 
 soak: setup clients
-	GATEWAY_SOAK=1 $(BIN)/pytest
+	GATEWAY_SOAK=1 $(PYTEST)
 
 check: setup
 	$(BIN)/ruff check .
