@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd, free_port
+from tests.directories.process import free_port
+from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
 
 ROOT = Path(__file__).parents[2]
 WRONG_PASSWORD = "planted-wrong-password"

@@ -24,7 +24,8 @@ from gateway.directory.realm import Outcome
 from gateway.directory.tls import tls_context
 from tests.directories.directory_logins import configured, logins
 from tests.directories.faulty import ADA_PASSWORD, SERVICE_PASSWORD, Faulty
-from tests.directories.slapd import COMPANY, Slapd, free_port
+from tests.directories.process import free_port
+from tests.directories.slapd import COMPANY, Slapd
 from tests.directories.test_broken_directories import settings
 
 SECONDS = 10.0

@@ -27,9 +27,10 @@ from gateway.directory.doctor.examination import examine
 from gateway.directory.doctor.report import Step
 from gateway.explain.login import explain_login
 from tests.directories.ds389 import Ds389
+from tests.directories.process import free_port
 from tests.directories.relay import Relay
 from tests.directories.samba import Samba, dn_of, password_of
-from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd, free_port
+from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
 from tests.directory.small_directory import Answer, Search, SmallDirectory
 
 PEOPLE_DN, GROUPS_DN = f"ou=people,{BASE_DN}", f"ou=groups,{BASE_DN}"

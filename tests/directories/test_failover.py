@@ -34,7 +34,7 @@ from tests.directories.faulty import (
     Faulty,
     code,
 )
-from tests.directories.slapd import free_port
+from tests.directories.process import free_port
 from tests.directories.test_broken_directories import broken, settings
 
 CONNECT_LIMIT = 8.0

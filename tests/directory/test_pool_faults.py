@@ -16,8 +16,9 @@ from gateway.directory.connection import ConnectionLost, ProtocolError, TimedOut
 from gateway.directory.messages import EXTENDED_RESPONSE, NOTICE_OF_DISCONNECTION, envelope
 from gateway.directory.pool import Endpoint, Pool, ServiceBindFailed
 from gateway.directory.tls import tls_context
+from tests.directories.process import free_port
 from tests.directories.relay import Relay
-from tests.directories.slapd import Slapd, free_port
+from tests.directories.slapd import Slapd
 from tests.directory.test_pool import BY_UID, EVERYTHING, GRACE, PASSWORD, SECONDS, SERVICE, left_over, plain, started
 
 
