@@ -34,6 +34,7 @@ from .schema.shape import Leaf, Node, Table, Tables
 from .sources import read_file
 from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, SERVER, translate
 from .stored import Stored, read_stored
+from .vault_files import check_declared, read_vault_files
 from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
@@ -118,6 +119,7 @@ def _load(
     if complete and translation.provider is not None and not live(tree).get("servers"):
         _no_server(translation.provider, problems)
     _note_other_files(NATIVE, tree, reading)
+    read_vault_files(tree, reading, problems)
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
     configuration = _validate(tree, problems, translation.wording, complete=complete)
@@ -238,6 +240,7 @@ def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
+            check_declared(configuration, tree, problems)
             return configuration
     return None
 

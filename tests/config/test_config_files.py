@@ -155,7 +155,7 @@ BROKEN = [
     (".toml", b"a = " + b"9" * 5000, "not valid TOML"),
     (".toml", b"a = " + b"[" * 5000, "nested too deeply"),
     (".yaml", b"a: [", "not valid YAML"),
-    (".yaml", b"log:\n  level: info\n  level: debug", "the key level is given twice"),
+    (".yaml", b"log:\n  level: info\n  level: debug", "a key is given twice, first in line 2"),
     (".yaml", b"a: 1\n---\nb: 2", "more than one document"),
     (".yaml", b"a: !!python/object:os.system x", "tags are not supported"),
     (".yaml", b"a: !secret x", "tags are not supported"),

@@ -21,8 +21,8 @@ HASH = "expected an argon2id ($argon2id$...) or bcrypt ($2b$...) hash, not a pas
 DURATION = "expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds"
 NO_FILE = "No such file or directory"
 COMPANY = (
-    "is not set, and clearml.registration is whitelist: nobody of this server may log in, because this version has no"
-    " way to fill the whitelist yet; a default_company admits everyone"
+    "is not set, and clearml.registration is whitelist: only those may log in whom ldap-gateway whitelist add or the API"
+    " names; a default_company admits everyone"
 )
 LOCAL_USER = "user:NAME is for local users, and this is none: write user:SERVER/NAME"
 

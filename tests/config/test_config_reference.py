@@ -26,6 +26,7 @@ EXAMPLES = {
     "clearml.credentials.*.user_key",
     "clearml.credentials.*.user_secret",
     "vaults.groups.*.group",
+    "vaults.declared.*.data",
     "conjur.services.*.allow",
 }
 """Keys of gateway.conf that show an example, because the default is nothing."""
@@ -43,7 +44,7 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
         return written(tree[0], (*path, "*"))
     if not isinstance(tree, dict):
         return {".".join(path): tree}
-    items = {"extra", "credentials", "groups", "services"} & {path[-1] if path else ""} and "clearml.groups" not in ".".join(path)
+    items = {"extra", "credentials", "groups", "services", "declared"} & {path[-1] if path else ""} and "clearml.groups" not in ".".join(path)
     values: dict[str, Any] = {}
     for key, value in tree.items():
         values |= written(value, (*path, "*" if items else key))
@@ -67,7 +68,7 @@ def test_every_default_is_written(tmp_path: Path) -> None:
         users=({"username": "grace"},),  # type: ignore[arg-type]
         group_mappings=({},),  # type: ignore[arg-type]
         clearml={"credentials": {"ci": {}}},  # type: ignore[arg-type]
-        vaults={"groups": {"scientists": {}}},  # type: ignore[arg-type]
+        vaults={"groups": {"scientists": {}}, "declared": {"storage": {}}},  # type: ignore[arg-type]
         conjur={"services": {"corp": {}}},  # type: ignore[arg-type]
     )
     differences = {path for path in compared(loaded, defaults) if path not in EXAMPLES}

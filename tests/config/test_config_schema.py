@@ -142,7 +142,11 @@ def test_secure_cookies(tree: dict[str, Any], secure: bool) -> None:
 
 def test_web_origins() -> None:
     """configuration.md 1.6: origin of public_url."""
-    assert Configuration(public_url="https://a.example.com:8443/gw").web_origins == ("https://a.example.com:8443",)
+    own = "https://a.example.com:8443"
+    assert Configuration(public_url=f"{own}/gw").web_origins == (own,)
+    other = "https://app.example.com"
+    added = Configuration.model_validate({"public_url": f"{own}/gw", "clearml": {"origins": [other, own]}})
+    assert added.web_origins == (own, other)
 
 
 ENDPOINTS = [

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from gateway.grants.mapping import BUILT_IN_GROUPS
 from gateway.identity import LOCAL, fold_name
 
 from .address import Address, TcpAddress, UnixAddress
-from .clearml import Clearml, Credential, Vaults
+from .clearml import Clearml, Credential
 from .conjur import Conjur
 from .fields import Addresses, ExactTexts, Flag, KeyedBy, Networks, PathText, Secret, WebUrl
 from .people import PLAIN_FORM, QUICKSTART_HASH, QUICKSTART_USER, Lockout, Login, Tokens, User, plain_form
@@ -26,6 +27,7 @@ from .process import Audit, Http, Log, Reload, Store
 from .section import Finding, Section
 from .servers import GroupMapping, Server, ServerGroups
 from .session import Session
+from .vaults import DeclaredVault, VaultGroup, Vaults, people_of
 
 __all__ = [
     "PLAIN_FORM",
@@ -33,6 +35,7 @@ __all__ = [
     "Address",
     "Configuration",
     "Credential",
+    "DeclaredVault",
     "Finding",
     "GroupMapping",
     "Secret",
@@ -43,6 +46,7 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "User",
+    "VaultGroup",
     "plain_form",
 ]
 
@@ -108,9 +112,9 @@ class Configuration(Section):
 
     @property
     def web_origins(self) -> tuple[str, ...]:
-        """Web origins that get CORS with credentials."""
+        """Web origins that get CORS with credentials: always the gateway's own, and what was added to it."""
         parts = urlsplit(self.public_url)
-        return self.clearml.origins or (f"{parts.scheme}://{parts.netloc}",)
+        return tuple(dict.fromkeys((f"{parts.scheme}://{parts.netloc}", *self.clearml.origins)))
 
     def findings(self) -> Iterator[Finding]:
         yield from _twice("servers", "name", [server.name for server in self.servers])
@@ -120,6 +124,7 @@ class Configuration(Section):
             yield Finding((), message, "warning", absence=True, rests_on=(("servers",), ("users",)))
         yield from self._admin_findings()
         yield from self._whitelist_findings()
+        yield from self._vault_findings()
         yield from self._exposure_findings()
         yield from self._conjur_findings()
         if not self.listen:
@@ -158,9 +163,25 @@ class Configuration(Section):
             return
         for index, server in enumerate(self.servers):
             if not server.clearml.default_company:
-                message = "is not set, and clearml.registration is whitelist: nobody of this server may log in, because"
-                message += " this version has no way to fill the whitelist yet; a default_company admits everyone"
+                message = "is not set, and clearml.registration is whitelist: only those may log in whom ldap-gateway"
+                message += " whitelist add or the API names; a default_company admits everyone"
                 yield Finding(("servers", index, "clearml", "default_company"), message, "warning", absence=True)
+
+    def _vault_findings(self) -> Iterator[Finding]:
+        rests_on = (("servers",), ("users",))
+        for place, kind, name in people_of(self.vaults.groups, self.vaults.declared):
+            if message := self._nobody(kind, name).replace(f"{kind}:", ""):
+                yield Finding(("vaults", *place), message, "warning", absence=True, rests_on=rests_on)
+        synced = any(server.clearml.groups.enabled for server in self.servers)
+        for name, group in self.vaults.groups.items():
+            if not (synced or group.group or group.group_dn or group.users or fold_name(name) in BUILT_IN_GROUPS):
+                message = "nobody is in it: give group, group_dn or users"
+                yield Finding(("vaults", "groups", name), message, "warning", absence=True, rests_on=(("servers",),))
+        companies = {server.clearml.default_company for server in self.servers} | {self.clearml.company, ""}
+        for name, vault in self.vaults.declared.items():
+            if vault.company not in companies:
+                message = "nobody is of this company: neither clearml.company nor a server's default_company names it"
+                yield Finding(("vaults", "declared", name, "company"), message, "warning")
 
     def _conjur_findings(self) -> Iterator[Finding]:
         names = {server.name.lower() for server in self.servers}

@@ -117,7 +117,7 @@ class ServerGroups(Section):
     """ClearML groups by directory groups (clearml.md 1.3)."""
 
     enabled: Flag = False
-    """Without effect so far: at login add the user to each existing group that is called as one of the directory's."""
+    """People are in each group of ``vaults.groups``, and each made through the API, that is called as one of theirs."""
     prohibit_user_login_if_not_in_group: Flag = False
     """Refuse a user with no matching group."""
     admins: ExactTexts = ()
