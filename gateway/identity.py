@@ -115,8 +115,11 @@ class Identity:
     """Seconds since 1970."""
     actor: str = ""
     """Id of the identity that acts for this one by impersonation; empty for people themselves."""
+    actor_label: str = ""
+    """Its label."""
 
     @property
     def label(self) -> str:
-        """``server/username``, as logs and audit events write it."""
-        return f"{self.account.server}/{self.account.username}"
+        """``server/username``, as logs and audit events write it; ``service NAME`` for services."""
+        account = self.account
+        return f"{account.server}/{account.username}" if account.server else f"service {account.username}"

@@ -21,6 +21,7 @@ from gateway.padding import Padding
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
 from gateway.telemetry.audit import Outcome as AuditOutcome
+from gateway.tokens.access_keys import KeyRefused, KeyUndecided
 from gateway.tokens.issuer import service_identities
 from gateway.tokens.opaque import is_access_key
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Snapshot
     from gateway.identities import Identities
     from gateway.store.interface import Store
+    from gateway.tokens.access_keys import AccessKeys
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class Attempt:
     target: str = ""
     keys_only: bool = False
     """Only keys of programs count, as with ``clearml.password_login = false``."""
+    worker: str = ""
+    """Name of the machine, as its program tells it; noted as where a key was last used."""
     server: str = ""
     """The server that the dialect names; the realm where it names none (DECISIONS 3)."""
 
@@ -110,7 +114,14 @@ class Login:
     """Checks passwords under one snapshot."""
 
     def __init__(
-        self, snapshot: Snapshot, realm: Realm, store: Store, identities: Identities, audit: Audit, turns: Turns
+        self,
+        snapshot: Snapshot,
+        realm: Realm,
+        store: Store,
+        identities: Identities,
+        keys: AccessKeys,
+        audit: Audit,
+        turns: Turns,
     ) -> None:
         configuration = snapshot.configuration
         self._generation = snapshot.generation
@@ -120,6 +131,7 @@ class Login:
         self._realm = realm
         self._store = store
         self._identities = identities
+        self._keys = keys
         self._audit = audit
         self._turns = turns
         self._services = Services(configuration.clearml.credentials, service_identities(configuration))
@@ -155,7 +167,9 @@ class Login:
         async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client) as gate:
             if seconds := await gate.throttled_seconds():
                 return Throttled(seconds)
-            if self._services.owns(attempt.username) or is_access_key(attempt.username) or attempt.keys_only:
+            # Blanks around a name do not count to a directory.
+            name = attempt.username.strip()
+            if self._services.owns(name) or is_access_key(name) or attempt.keys_only:
                 return await self._check_key(attempt, gate)
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
@@ -165,11 +179,20 @@ class Login:
 
     async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         """What is a key, or looks like one, is decided here and never sent to a directory (DECISIONS 14)."""
-        service = None if attempt.server else self._services.identity(attempt.username, attempt.password)
-        if service is None:
+        if attempt.server:
             await gate.count_for_address()
-            return Denied("no key with this secret")
-        return service
+            return Denied("keys are for dialects that name no server")
+        service = self._services.identity(attempt.username, attempt.password)
+        if service is not None:
+            return service
+        try:
+            return await self._keys.check(attempt.username, attempt.password, attempt.worker, int(time.time()))
+        except KeyUndecided as undecided:
+            return Unavailable(str(undecided))
+        except KeyRefused as refused:
+            if refused.guessed:
+                await gate.count_for_address()
+            return Denied(str(refused))
 
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""

@@ -22,8 +22,12 @@ from gateway.login import Login
 from gateway.store.interface import Layer
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
+from gateway.tokens.access_keys import AccessKeys
 from gateway.tokens.issuer import Issuer
 from gateway.tokens.keys import KeyRing
+from gateway.tokens.last_uses import LastUses
+from gateway.vaults.book import Book
+from gateway.vaults.ready import Answers
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
@@ -51,10 +55,14 @@ class Live:
     login: Login
     issuer: Issuer
     recheck: Recheck
+    keys: AccessKeys
+    vaults: Book
     local: LocalUsers
     servers: tuple[DirectoryServer, ...]
     pools: Pools
     """Where the servers' pools come from, and return to."""
+    answers: Answers = field(default_factory=Answers)
+    """What known tokens were answered."""
     requests: int = 0
     """Requests that hold it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,6 +116,7 @@ class Runtime:
         self._current: Live | None = None
         self._turns = Turns()
         self._pools = Pools()
+        self._uses = LastUses(store)
         self._hash_threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="password-hash")
         self._draining_away: dict[asyncio.Task[None], Live] = {}
         self._pruner: asyncio.Task[None] | None = None
@@ -167,6 +176,7 @@ class Runtime:
         if self._current is not None:
             await self._current.close()
         self._hash_threads.shutdown(wait=False, cancel_futures=True)
+        await self._uses.close()
         await self.store.close()
 
     async def _build(self, snapshot: Snapshot) -> Live:
@@ -177,6 +187,7 @@ class Runtime:
             live = await self._wire(snapshot, local, servers)
             await live.identities.save_local_users(int(time.time()))
             await asyncio.gather(*(server.pool.start() for server in servers))
+            await self._warn_of_closed_doors(live)
             undo.pop_all()
         return live
 
@@ -190,19 +201,31 @@ class Runtime:
         realm = Realm(local, servers)
         identities = await asyncio.to_thread(Identities, self.store, configuration, local)  # indexes every mapping
         now = int(time.time())
-        keys = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
+        ring = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
+        recheck = Recheck(servers, self.store, identities, configuration.session)
+        keys = AccessKeys(self.store, identities, recheck, self._uses)
         return Live(
             snapshot=snapshot,
             store=self.store,
             audit=self._audit,
             identities=identities,
-            login=Login(snapshot, realm, self.store, identities, self._audit, self._turns),
-            issuer=Issuer(keys.clearml_secrets(now), self.store, identities, configuration),
-            recheck=Recheck(servers, self.store, identities, configuration.session),
+            login=Login(snapshot, realm, self.store, identities, keys, self._audit, self._turns),
+            issuer=Issuer(ring.clearml_secrets(now), self.store, identities, configuration),
+            recheck=recheck,
+            keys=keys,
+            vaults=await asyncio.to_thread(Book, self.store, configuration),  # reads every declared text
             local=local,
             servers=tuple(servers),
             pools=self._pools,
         )
+
+    async def _warn_of_closed_doors(self, live: Live) -> None:
+        waiting = ", ".join(sorted(live.identities.invited_only))
+        if waiting and not await self.store.whitelist() and not await self.store.domains():
+            log.warning(
+                "nobody of %s can log in, administrators included: the whitelist is empty; ldap-gateway whitelist add "
+                "EMAIL or @DOMAIN lets them in, default_company everyone", waiting,
+            )  # fmt: skip
 
     async def _drain(self, old: Live) -> None:
         try:

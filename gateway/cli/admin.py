@@ -21,6 +21,8 @@ REFUSED: Final = 1
 CONFIGURATION_ERROR: Final = 78
 ADMIN_SOCKET: Final = "admin.sock"
 """In ``state_dir``."""
+PACKAGED: Final = Path("/var/lib/ldap-gateway")
+"""The state directory of a daemon that systemd runs, or a container; asked where nothing names another."""
 
 _SECONDS: Final = 120.0
 """How long a reload may take: it builds the connections to every directory."""
@@ -45,30 +47,32 @@ def register_remote(commands: argparse._SubParsersAction[argparse.ArgumentParser
     """Add the commands below ``config`` that need a running daemon."""
     reload = _add(commands, "reload", "make the daemon read its configuration again, and wait")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change")
-    reload.set_defaults(run=_guarded(run_reload))
+    reload.set_defaults(run=guarded(run_reload))
     status = _add(commands, "status", "say what configuration is in force, and what the last reload came to")
     status.add_argument("--format", choices=("text", "json"), default="text")
-    status.set_defaults(run=_guarded(run_status))
+    status.set_defaults(run=guarded(run_status))
     forget = _add(commands, "forget", "drop a value that was written through an API, and reload")
     forget.add_argument("key", metavar="KEY", help="dotted path; everything stored below it goes, too")
-    forget.set_defaults(run=_guarded(run_forget))
+    forget.set_defaults(run=guarded(run_forget))
     diff = _add(commands, "diff", "say what a reload with -c FILE, or with the daemon's own files, would change")
     diff.add_argument(
         "--against", metavar="OLD", action="append", type=Path, help="compare with this file instead of the daemon"
     )
-    diff.set_defaults(run=_guarded(run_diff))
+    diff.set_defaults(run=guarded(run_diff))
 
 
 def add_running_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--running`` to a command that also works without a daemon."""
     parser.add_argument("--running", action="store_true", help="as the daemon has it, with what APIs wrote")
-    _add_state_dir_option(parser)
+    add_state_dir_option(parser)
 
 
-def _add_state_dir_option(parser: argparse.ArgumentParser) -> None:
+def add_state_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--state-dir``, by which a command finds the daemon's socket."""
     parser.add_argument(
         "--state-dir", metavar="DIR", type=Path,
-        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var",
+        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var, else "
+        f"{PACKAGED}",
     )  # fmt: skip
 
 
@@ -79,11 +83,13 @@ def _add(
 
     parser = commands.add_parser(name, help=text)
     add_files_option(parser, meaning="" if name == "diff" else "a file of the daemon, to find its state_dir; no more")
-    _add_state_dir_option(parser)
+    add_state_dir_option(parser)
     return parser
 
 
-def _guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A command that prints why the daemon did not do it, and returns 1."""
+
     def run(arguments: argparse.Namespace) -> int:
         try:
             return command(arguments)
@@ -147,7 +153,7 @@ def _show_running(arguments: argparse.Namespace) -> int:
     return 0
 
 
-run_show_running: Final = _guarded(_show_running)
+run_show_running: Final = guarded(_show_running)
 """Print every key of the running daemon, one a line, or as JSON."""
 
 
@@ -252,6 +258,8 @@ def state_dir(given: Path | None, files: Sequence[Path]) -> tuple[Path, bool]:
                 return error.partial.state_dir, False
     variables = {name.lower(): value for name, value in os.environ.items()}
     named = variables.get("clearml__state_dir") or variables.get("state_directory", "").split(":")[0]
+    if not named and not files and (PACKAGED / ADMIN_SOCKET).exists() and not Path("var", ADMIN_SOCKET).exists():
+        return PACKAGED, False
     return Path(named or "var"), bool(files)
 
 

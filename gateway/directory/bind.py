@@ -147,19 +147,43 @@ class DirectoryServer:
         """Whether people are looked up without their password when a token is renewed (DECISIONS 11)."""
         return self._rechecks
 
-    async def find_again(self, known_id: str, names: Iterable[str]) -> Entry | None:
-        """The entry with that unique id, where a login with one of the names would still find it; None elsewhere.
+    async def find_again(self, known_id: str, names: Iterable[str]) -> tuple[Entry | None, str]:
+        """The entry with that unique id and the name with which a login finds it; None where no login does.
 
-        Raises DirectoryError and SearchFailed.
+        One of the names, or what the entry is called by now, should it have been renamed. Raises DirectoryError and
+        SearchFailed.
         """
-        for name in dict.fromkeys(filter(None, names)):
+        tried = dict.fromkeys(filter(None, names))
+        entry, name = await self._find_by_name(known_id, tried)
+        if entry is None and (renamed := await self._find_by_id(known_id)) is not None:
+            account = self._reader.account(renamed, "")
+            called = [each for each in (account.username, account.email) if each and each not in tried]
+            entry, name = await self._find_by_name(known_id, called)
+        return entry, name
+
+    async def _find_by_id(self, known_id: str) -> Entry | None:
+        """The entry with that unique id. What the directory does not answer in time, or refuses, nobody has: it has no
+        index for this, and who was removed must not live on for that."""
+        try:
+            async with asyncio.timeout(self.timeout / 4):
+                found = await self._people.by_id(self.pool, known_id)
+        except TimeoutError:
+            return None
+        except SearchFailed as error:
+            if error.passing:
+                raise
+            return None
+        return next((entry for entry in found if external_id(entry) == known_id), None)
+
+    async def _find_by_name(self, known_id: str, names: Iterable[str]) -> tuple[Entry | None, str]:
+        for name in names:
             try:
                 entry = await self._people.find(self.pool, name)
             except Ambiguous:
                 continue
             if entry is not None and external_id(entry) == known_id:
-                return entry
-        return None
+                return entry, name
+        return None, ""
 
     async def read(self, searcher: Searcher, entry: Entry, typed: str) -> Account:
         """The account of an entry, groups included. Raises DirectoryError and SearchFailed."""

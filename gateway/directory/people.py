@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import TYPE_CHECKING, Final
 
+from gateway.directory.account import UNIQUE_IDS
 from gateway.directory.escape import comparable_dn, escape_filter_value
 from gateway.directory.filters import USERNAME, VALUE, Filling, Filter, compile_filter
 from gateway.directory.messages import Dereference, Entry, Scope, SearchRequest, result_name
@@ -30,6 +33,9 @@ USER_VARIABLES: Final = (USERNAME,)
 """What may stand in ``search_filter`` besides ``%s`` and ``{{.UserAttr}}`` (vault.md 3)."""
 
 _PRINCIPAL: Final = "userPrincipalName"
+_GUID: Final = "objectGUID"
+_UNIQUE_ID: Final = re.compile(r"(?:-?[0-9a-f]{4}){8}")
+"""32 digits, hyphens wherever a directory writes them."""
 _INSUFFICIENT_ACCESS: Final = 50
 _CUT_SHORT: Final = frozenset({SIZE_LIMIT_EXCEEDED})
 _ANY: Final = compile_filter("(objectClass=*)")
@@ -49,12 +55,16 @@ class People:
         self._take_first = server.multiple_entries == "first" and (server.mode != "single" or "=" in server.bind_dn)
         self._domain = "" if self._by_principal else server.upn_domain
         compiled = person_filter(server)
-        dereference = Dereference[server.dereference_aliases.upper()]
+        self._bases = server.user_bases
+        self._dereference = Dereference[server.dereference_aliases.upper()]
         self._octets = _OCTETS + _OCTETS_OF_A_GROUP * server.max_groups
-        self._requests = tuple(
-            SearchRequest(base, compiled, attributes, scope=Scope.SUBTREE, dereference=dereference,
+        self._requests = self._below_bases(compiled)
+
+    def _below_bases(self, compiled: Filter) -> tuple[SearchRequest, ...]:
+        return tuple(
+            SearchRequest(base, compiled, self._attributes, scope=Scope.SUBTREE, dereference=self._dereference,
                           size_limit=PEOPLE_AT_MOST, entries_at_most=_ANSWERED_AT_MOST, octets_at_most=self._octets)
-            for base in server.user_bases
+            for base in self._bases
         )  # fmt: skip
 
     async def find(self, searcher: Searcher, login: str) -> Entry | None:
@@ -85,11 +95,29 @@ class People:
             raise SearchFailed(text, passing=result.code in PASSING)
         return entries[0] if entries else None
 
+    async def by_id(self, searcher: Searcher, known_id: str) -> list[Entry]:
+        """The entries below all bases that may have a unique id, as ``external_id`` writes it; none for other ids.
+
+        Raises SearchFailed and DirectoryError.
+        """
+        if not _UNIQUE_ID.fullmatch(known_id):
+            return []
+        requests = self._below_bases(compile_filter(_with_id(known_id)))
+        answers = await ask_all(searcher, requests, accept=_CUT_SHORT)
+        return [entry for entries in answers for entry in entries]
+
     @staticmethod
     def _only(entries: list[Entry], where: str) -> Entry | None:
         if len(entries) > 1 and (different := len({comparable_dn(entry.dn) for entry in entries})) > 1:
             raise Ambiguous(f"{different} entries{where} match; one was expected")
         return entries[0] if entries else None
+
+
+def _with_id(known_id: str) -> str:
+    """The filter for an id in every attribute it may be of; Active Directory compares its octets (MS-DTYP 2.3.4.2)."""
+    texts = "".join(f"({attribute}={known_id})" for attribute in UNIQUE_IDS if attribute != _GUID)
+    octets = "".join(f"\\{octet:02x}" for octet in uuid.UUID(known_id).bytes_le)
+    return f"(|{texts}({_GUID}={octets}))"
 
 
 def filling(login: str, domain: str) -> Filling:

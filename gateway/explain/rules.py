@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.escape import DnError, parse_dn
-from gateway.grants.mapping import Administrators, Mappings, in_named_group, organisation_roles
+from gateway.grants.mapping import Mappings, Members, in_named_group, organisation_roles
 from gateway.identity import LOCAL, Account, fold_name
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _effects(mapping: GroupMapping, *, overruled: bool) -> str:
 def _admin_rules(configuration: Configuration, account: Account, origin_of: OriginOf) -> Iterator[Rule]:
     servers = (LOCAL, *(server.name for server in configuration.servers))
     for entry in configuration.admins:
-        if Administrators([entry], servers).hold(account):
+        if Members([entry], servers).hold(account):
             yield Rule("admins", origin_of("admins"), entry, f"{_ADMINISTRATOR}; {_CLEARML_ADMIN}")
 
 

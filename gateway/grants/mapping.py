@@ -44,7 +44,7 @@ class Grants:
         self._clearml_admins = {
             server.name: frozenset(map(fold_name, server.clearml.admin_users)) for server in configuration.servers
         }
-        self._admins = Administrators(configuration.admins, (LOCAL, *self._servers))
+        self._admins = Members(configuration.admins, (LOCAL, *self._servers))
 
     def grant(self, account: Account, invited_role: str | None = None) -> Grant:
         """Make the grant of an account; ``invited_role`` is the role of its whitelist entry.
@@ -158,21 +158,25 @@ def organisation_roles(matching: Iterable[GroupMapping]) -> tuple[dict[int, str]
 
 
 def in_named_group(groups: Iterable[Group], names: Iterable[str], settings: ServerGroups) -> bool:
-    """Say whether one of the groups is named, as ClearML compares them: by first ``cn`` or, unparsed, by full DN."""
+    """Say whether one of the groups is named, as ClearML compares them."""
+    wanted = {clearml_name(name, settings) for name in names}
+    return bool(wanted) and not wanted.isdisjoint(clearml_names(groups, settings))
 
-    def fold(text: str) -> str:
-        return text if settings.case_sensitive else fold_name(text)
 
-    wanted = {fold(name) for name in names}
-    if not wanted:
-        return False
+def clearml_names(groups: Iterable[Group], settings: ServerGroups) -> set[str]:
+    """What ClearML compares of the groups: the first ``cn`` or, unparsed, the full DN."""
     unparsed = settings.name_parsing == "none"
     held = (group.value if unparsed else group.name for group in groups)
-    return any(fold(name) in wanted for name in held if name)
+    return {clearml_name(name, settings) for name in held if name}
 
 
-class Administrators:
-    """The list ``admins``: who administrates the gateway."""
+def clearml_name(name: str, settings: ServerGroups) -> str:
+    """One name in the form in which ClearML compares it."""
+    return name if settings.case_sensitive else fold_name(name)
+
+
+class Members:
+    """People and groups by name, as ``admins`` lists them and groups of vaults have them (DECISIONS 8)."""
 
     def __init__(self, entries: Iterable[str], servers: Sequence[str]) -> None:
         self._users: set[tuple[str, str]] = set()

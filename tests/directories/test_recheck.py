@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -11,8 +12,14 @@ from pathlib import Path
 import ldap3
 import pytest
 
+from gateway.config.load import load
+from gateway.directory.local_users import LocalUsers
+from gateway.directory.recheck import Recheck, Standing
+from gateway.identities import Identities
+from gateway.store.sealing import Sealer
+from gateway.store.sqlite import SqliteStore
 from tests.daemon import Daemon, running
-from tests.directories.directory_logins import renewal, use
+from tests.directories.directory_logins import logins, renewal, use
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
 ALAN = f"uid=alan,ou=people,{BASE_DN}"
@@ -172,3 +179,30 @@ def test_single_bind_renews_within_limits(slapd: Slapd, tmp_path: Path) -> None:
         token = daemon.token("alan", "enigma")
         slapd.stop()
         assert renewal(daemon, token) == (200, 0)
+
+
+async def test_many_renewals_of_one_person_at_once_are_one_question(slapd: Slapd, tmp_path: Path) -> None:
+    """Also when one of those who wait leaves; and the next one asks anew."""
+    configuration = load([], environment(slapd)).configuration
+    store = SqliteStore.open(tmp_path / "gateway.db", sealer=Sealer(b"k" * 32))
+    await store.migrate()
+    threads = ThreadPoolExecutor(1)
+    [server] = configuration.servers
+    try:
+        async with logins(server) as room:
+            identities = Identities(store, configuration, LocalUsers((), threads, 1))
+            recheck = Recheck([room.directory], store, identities, configuration.session)
+            verdict = await room.verdict("alan", "enigma")
+            assert verdict.account is not None
+            alan = await identities.admit(verdict.account, "alan", int(time.time()) - 60)
+            before = room.directory.pool.searches
+            waiting = [asyncio.create_task(recheck.standing(alan.id, int(time.time()))) for _ in range(50)]
+            await asyncio.sleep(0)
+            waiting.pop(0).cancel()
+            assert set(await asyncio.gather(*waiting)) == {Standing.GOOD}
+            once = room.directory.pool.searches - before
+            assert await recheck.standing(alan.id, int(time.time()) + 60) is Standing.GOOD
+            assert once == room.directory.pool.searches - before - once
+    finally:
+        threads.shutdown()
+        await store.close()
