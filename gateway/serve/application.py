@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway import __version__
+from gateway.serve import openapi, vaults
 from gateway.serve.admin.dialect import Admin
 from gateway.serve.answer import NAME, json_response
 from gateway.serve.clearml import dialect as clearml
@@ -53,12 +54,16 @@ class Application:
         match owner:
             case Owner.CLEARML:
                 return await clearml.answer(live, request, target)
+            case Owner.VAULTS:
+                return await vaults.answer(live, request, target)
             case Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=False)
             case Owner.ROOT:
                 return json_response(200, {"service": NAME, "version": f"Version {__version__}"})
             case Owner.LIVE:
                 return json_response(200, {"status": "ok"})
+            case Owner.OPENAPI:
+                return openapi.answer(request)
             case Owner.READY:
                 return json_response(*self._readiness())
             case _:
