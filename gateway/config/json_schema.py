@@ -16,7 +16,7 @@ from .schema.fields import Form
 from .schema.shape import Leaf, Node, Tables
 from .schema.units import LONGEST_SECONDS
 from .spellings import NATIVE, ROOT, SPELLINGS
-from .vault_fields import VAULT
+from .vault_fields import FIELDS, VAULT
 
 Json = dict[str, Any]
 
@@ -92,6 +92,11 @@ _FORMS: Final = {
     Form.PATHS: Kind.PATHS,
 }
 """Kinds of ClearML's spellings; others are texts."""
+_WITHOUT_EFFECT: Final = frozenset((
+    *(row.spelled for row in SPELLINGS if not row.key),
+    *((field.name,) for field in FIELDS.values() if not field.key),
+))  # fmt: skip
+"""The loader passes over these, however they are written."""
 _KEYWORDS: Final = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -160,6 +165,8 @@ def _spelled(node: Node, path: tuple[str, ...]) -> Json:
     """What ClearML or Vault calls otherwise: only how it is written."""
     if isinstance(node, Leaf):
         written = _KINDS[_FORMS.get(node.form, Kind.TEXT)]
+        if path in _WITHOUT_EFFECT:
+            return {}
         key = next((".".join(row.key) for row in SPELLINGS if row.spelled == path), "")
         return {**written, "description": f"ClearML's name of `{key}`."} if key else written
     if isinstance(node, Tables):

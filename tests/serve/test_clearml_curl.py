@@ -187,11 +187,17 @@ def test_our_own_document(shell: Shell, site: Site) -> None:
     assert shell.run(printed("auth.create_credentials"))["credentials"]["label"] == "laptop"
     token = printed("TOKEN=$(curl -s -u ada").replace("$CLEARML_API_HOST", "$SERVER")
     assert shell.run(token)["user"]["name"] == "Ada Doe"
-    made, listed = printed("users.add_or_update_vault").split("curl -s $SERVER/users.get_vaults")
-    vault = shell.run(token.partition("\n")[0] + "\n", made)["vault"]
-    shown = shell.run(token.partition("\n")[0] + "\n", f"curl -s $SERVER/users.get_vaults{listed}")["vaults"]
-    assert [found["data"] for found in shown if found["id"] == vault] == ['sdk.development.default_output_uri: "s3://bucket/models"']
-    site.call("admin", "users.delete_vaults", vaults=[vault])
+    [block] = [text for text in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL) if "vault() {" in text]
+    define, calls = block.split("\n\n", 1)
+    ready = f"{token.partition(chr(10))[0]}\n{define}\n"
+    made, own, changed, off, deleted, listed = re.findall(r"^vault .*(?:\n  .*)*", calls, re.MULTILINE)
+    vault = shell.run(ready, made)["vault"]
+    assert shell.run(ready, own)["vault"] != vault
+    for call in (changed, off):
+        assert shell.run(ready, call.replace("5f0c...", vault))["vault"] == vault
+    shown = {found["id"]: found for found in shell.run(ready, listed)["vaults"]}
+    assert (shown[vault]["data"], shown[vault]["enabled"]) == ('sdk.development.default_output_uri: "s3://new"', False)
+    assert shell.run(ready, deleted.replace("5f0c...", vault)) == {"deleted": 1}
     added, domains = printed("whitelist add").splitlines()
     assert shell.run(added) == {"added": ["bob@example.org"]}
     assert shell.run(domains) == {}

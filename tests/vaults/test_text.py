@@ -133,4 +133,5 @@ def test_json_reaches_the_client(client: Oracle, tree: dict[str, Any], ascii_onl
 def test_yaml_reaches_the_client(client: Oracle, tree: dict[str, Any], flow: bool | None) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow, allow_unicode=True, sort_keys=False)
     delivered = prepare(text, "yaml", shared=True).delivered
-    assert json.dumps(client.read(delivered) if delivered else {}) == json.dumps(as_read(tree))
+    meant = yaml.safe_load(text)  # not always the tree: PyYAML folds lines that it wrote itself
+    assert json.dumps(client.read(delivered) if delivered else {}) == json.dumps(as_read(meant))
