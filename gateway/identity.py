@@ -100,6 +100,11 @@ class Grant:
     admin: bool = False
     """Administrator of this gateway."""
 
+    @property
+    def reach(self) -> str | None:
+        """The company in which the ClearML role may do something for others; None: every one (clearml.md 2)."""
+        return None if self.clearml_role == "root" else self.company
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -19,6 +19,8 @@ ROLES: Final = ("guest", "annotator", "user", "superuser", "admin")
 """ClearML roles a person may hold, lowest first (clearml.md 5); ``system`` and ``root`` are for services."""
 
 SERVICE_ROLES: Final = ("system", "root")
+ADMIN_ROLES: Final = (*SERVICE_ROLES, "admin")
+"""Roles that may act for others, inside the reach of their grant (clearml.md 2, 5)."""
 
 BUILT_IN_GROUPS: Final = ("users", "admins", "queue_admins")
 """Groups that every ClearML company has (clearml.md 7.1)."""

@@ -150,8 +150,8 @@ async def _other(live: Live, caller: Identity, client: Address | None, user_id: 
     """Somebody else, for an administrator. Every such look is an audit event."""
     refusal, found = _Refusal(403, "only administrators may see the vaults of others"), None
     if is_administrator(caller):
-        company = None if caller.grant.clearml_role == "root" else caller.grant.company
-        refusal, found = _Refusal(404, "there is no such user"), await live.identities.by_user_id(user_id, company)
+        refusal = _Refusal(404, "there is no such user")
+        found = await live.identities.by_user_id(user_id, caller.grant.reach)
     by = f"by {caller.actor_label}" if caller.actor else ""
     event = new_event(
         time.time(), "vault.merged", "success" if found else "failure", generation=live.generation, dialect=DIALECT,

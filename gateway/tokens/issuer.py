@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Account, Grant, Identity
 from gateway.telemetry.logs import random_id
 from gateway.tokens import jwt
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from gateway.store.interface import Store
 
 ISSUER: Final = "ldap-gateway"
-IMPERSONATORS: Final = ("system", "root", "admin")
-"""Roles that may act for others: ``root`` in any company, the others in their own (clearml.md 2)."""
 CLOCK_SKEW: Final = 30
 """Seconds by which a token may be of the future: this machine's clock, or another's, was set back."""
 _SERVICE: Final = "service:"
@@ -175,8 +174,7 @@ class Issuer:
 def may_act_for(actor: Identity, person: Identity) -> bool:
     """Whether somebody's role lets them act for a person, or for themselves: root in any company, system and admin in
     their own (clearml.md 2)."""
-    role = actor.grant.clearml_role
-    return role in IMPERSONATORS and (role == "root" or actor.grant.company == person.grant.company)
+    return actor.grant.clearml_role in ADMIN_ROLES and actor.grant.reach in (None, person.grant.company)
 
 
 def acted_for(person: Identity, actor: Identity) -> Identity:

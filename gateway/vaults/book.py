@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.identity import Identity, fold_name
 from gateway.store.interface import OWN_VAULTS, Conflict, GroupRow, OverLimit, OwnersRoom, VaultRow, VaultVersion
 from gateway.vaults.declared import Declared, declared_vaults
-from gateway.vaults.groups import Groups, is_administrator, reach
+from gateway.vaults.groups import Groups, is_administrator
 from gateway.vaults.model import (
     CONFIG,
     GROUP,
@@ -122,7 +122,7 @@ class Book:
         administrator, company = is_administrator(identity), identity.grant.company
         groups = await self._groups_of(identity)
         everything = administrator and not wanted.by_client
-        within = reach(identity) if everything else company
+        within = identity.grant.reach if everything else company
         shared = await self._ready(
             ("shared", within, None if everything else groups, administrator, wanted),
             lambda: self._render_shared(within, groups, wanted, administrator=administrator),
@@ -136,7 +136,7 @@ class Book:
     async def organization(self, identity: Identity, wanted: Wanted) -> list[Ready]:
         """Every vault of organisation and groups that an administrator manages, as its editors see it, as JSON."""
         self._look()
-        within = reach(identity)
+        within = identity.grant.reach
         key = ("organization", within, wanted)
         return [await self._ready(key, lambda: self._render_organization(within, wanted))]
 
@@ -257,7 +257,7 @@ class Book:
             return await self._store.vault(vault_id) or own
         if scope == GROUP and edit.group is None:
             raise InvalidField("group", "is required with scope group; permissions.get_user_groups lists their ids")
-        if scope == GROUP and reach(editor) is None:
+        if scope == GROUP and editor.grant.reach is None:
             company = next((group.company for group in await self._store.groups() if group.id == edit.group), company)
         return blank(new_id, company, scope, edit.group or "", kind)
 
@@ -265,7 +265,7 @@ class Book:
         """A vault that the editor may change; None where there is none."""
         administrator = is_administrator(editor)
         if (declared := self._declared.get(vault_id)) is not None:
-            if not belongs_to(declared.row, reach(editor)):
+            if not belongs_to(declared.row, editor.grant.reach):
                 return None
             if not administrator and not declared.personal_to(editor):
                 raise NotAllowed
@@ -275,7 +275,7 @@ class Book:
             found = blank(vault_id, person.grant.company, USER, owner_of(person), kind)
         if found is None or (found.scope, found.owner) == (USER, owner_of(editor)):
             return found
-        if reach(editor) not in (None, await self._company_of(found)):
+        if editor.grant.reach not in (None, await self._company_of(found)):
             return None
         if not administrator:
             raise NotAllowed

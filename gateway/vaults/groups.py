@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.grants.mapping import BUILT_IN_GROUPS, SERVICE_ROLES, Members, clearml_name, clearml_names
+from gateway.grants.mapping import ADMIN_ROLES, BUILT_IN_GROUPS, Members, clearml_name, clearml_names
 from gateway.identity import LOCAL, Identity, fold_name
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ USERS: Final = "users"
 """The group of everyone."""
 USERS_ID: Final = "30795571-a470-4717-a80d-e8705fc776bf"
 ADMINS: Final = "admins"
-ADMIN_ROLES: Final = (*SERVICE_ROLES, "admin")
-"""ClearML roles that manage the vaults of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +83,6 @@ class Groups:
 def is_administrator(identity: Identity) -> bool:
     """Whether the role lets somebody manage the vaults of all (clearml.md 7.1)."""
     return identity.grant.clearml_role in ADMIN_ROLES
-
-
-def reach(identity: Identity) -> str | None:
-    """The company that an administrator manages; None: every one."""
-    return None if identity.grant.clearml_role == "root" else identity.grant.company
 
 
 def _fixed(name: str, declared: VaultGroup | None, servers: Sequence[str]) -> VaultsGroup:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.identity import Identity
 from gateway.store.interface import Conflict, GroupRow
-from gateway.vaults.groups import Groups, reach
+from gateway.vaults.groups import Groups
 from gateway.vaults.model import MAX_DESCRIPTION, InvalidField, UnknownGroup
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def group_before(store: Store, groups: Groups, editor: Identity, group_id:
         if len(await groups_within(store, company)) >= MAX_GROUPS:
             raise InvalidField("name", f"there are {MAX_GROUPS} groups already")
         return GroupRow(uuid.uuid4().hex, company, "", "", frozenset())
-    before = next((group for group in await groups_within(store, reach(editor)) if group.id == group_id), None)
+    before = next((group for group in await groups_within(store, editor.grant.reach) if group.id == group_id), None)
     if before is None:
         _refuse_fixed(groups, group_id, "id")
         raise UnknownGroup(group_id)
@@ -72,7 +72,7 @@ async def delete_groups(store: Store, groups: Groups, editor: Identity, group_id
     """
     for group_id in group_ids:
         _refuse_fixed(groups, group_id, "groups")
-    known = {group.id for group in await groups_within(store, reach(editor))}
+    known = {group.id for group in await groups_within(store, editor.grant.reach)}
     return await store.groups_delete([group_id for group_id in group_ids if group_id in known])
 
 

@@ -102,8 +102,9 @@ def test_old_versions_are_possible_when_asked_for() -> None:
 
 
 def test_client_certificate(certificates: Path) -> None:
-    tls_context(client_cert=certificates / "server.pem", client_key=certificates / "server.key")
-    tls_context(client_cert="/nowhere/used.pem")
+    _, ignored = tls_context(client_cert=certificates / "server.pem", client_key=certificates / "server.key")
+    assert ignored == []
+    assert tls_context(client_cert="/nowhere/used.pem")[1] == []  # without a key it is not looked at
 
 
 UNREADABLE = [

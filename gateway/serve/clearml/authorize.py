@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Identity
 from gateway.login import Attempt, Denied, Failed, Throttled, Unavailable
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import DIALECT
-from gateway.tokens.issuer import IMPERSONATORS, Revoked, acted_for
+from gateway.tokens.issuer import Revoked, acted_for
 from gateway.tokens.jwt import InvalidToken
 
 if TYPE_CHECKING:
@@ -135,10 +136,9 @@ async def impersonate(live: Live, caller: Caller, headers: Mapping[str, str]) ->
     own = caller.own.grant
     if caller.own.actor:
         raise errors.impersonation_by_acting()
-    if own.clearml_role not in IMPERSONATORS:
+    if own.clearml_role not in ADMIN_ROLES:
         raise errors.impersonation_refused(own.clearml_role)
-    company = None if own.clearml_role == "root" else own.company
-    other = await live.identities.by_user_id(user_id, company)
+    other = await live.identities.by_user_id(user_id, own.reach)
     if other is None:
         raise errors.impersonated_unknown(user_id, own.company)
     if other.id == caller.own.id:

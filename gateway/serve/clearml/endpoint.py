@@ -113,6 +113,12 @@ class Request:
             raise validation(f"error for field '{name}'. expected a list of strings")
         return values
 
+    def required_texts(self, name: str) -> list[str]:
+        """As ``texts``, where it must be given. Raises ApiError 400/12."""
+        if self.parameters.get(name) is None:
+            raise required_field(name)
+        return self.texts(name)
+
 
 def iso_time(seconds: int) -> str:
     """A time, in seconds since 1970, as the API writes it."""

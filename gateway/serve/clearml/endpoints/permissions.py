@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Identity
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request
-from gateway.vaults.groups import ADMIN_ROLES, VaultsGroup, reach
+from gateway.vaults.groups import VaultsGroup
 from gateway.vaults.made_groups import delete_groups, group_before, groups_within, save_group
 from gateway.vaults.model import InvalidField, UnknownGroup
 
@@ -19,7 +20,7 @@ _PAGE: Final = 100
 async def get_user_groups(request: Request) -> Answer:
     """All groups, or those named by id, with the people who are in them as far as they have ever been here."""
     wanted, groups = set(request.texts("groups")), request.live.vaults.groups
-    company = reach(request.identity)
+    company = request.identity.grant.reach
     made = await groups_within(request.live.store, company)
     shown = [
         *(_shown(group.id, group.name, "", group) for group in groups.fixed),
@@ -59,9 +60,7 @@ async def add_or_update_user_group(request: Request) -> Answer:
 
 async def delete_user_groups(request: Request) -> Answer:
     """Delete groups; their vaults stay, and apply to nobody until they get another group."""
-    if request.parameters.get("groups") is None:
-        raise errors.required_field("groups")
-    ids = request.texts("groups")
+    ids = request.required_texts("groups")
     try:
         deleted = await delete_groups(request.live.store, request.live.vaults.groups, request.identity, ids)
     except InvalidField as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.grants.mapping import SERVICE_ROLES
+from gateway.grants.mapping import ADMIN_ROLES, SERVICE_ROLES
 from gateway.identity import Identity
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request, iso_time
@@ -13,7 +13,6 @@ from gateway.serve.clearml.preferences import changed, differences, tree_of
 PAGE: Final = 500
 """People in one answer, at most."""
 _MOST_PAGES: Final = 1_000_000
-_MAY_SEE_ALL: Final = ("system", "root", "admin")
 
 
 async def get_current_user(request: Request) -> Answer:
@@ -53,7 +52,7 @@ async def get_by_id(request: Request) -> Answer:
     if person is None:
         raise errors.invalid_user_id(user_id, grant.company)
     shown = _record(person)
-    if person.id == request.identity.id or grant.clearml_role in _MAY_SEE_ALL:
+    if person.id == request.identity.id or grant.clearml_role in ADMIN_ROLES:
         account = person.account
         attributes = {name: list(values) for name, values in account.attributes.items()}
         details = {"role": person.grant.clearml_role, "email": account.email, "attributes": attributes}

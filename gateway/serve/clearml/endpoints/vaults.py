@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Identity
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request
-from gateway.vaults.groups import ADMIN_ROLES, is_administrator
+from gateway.vaults.groups import is_administrator
 from gateway.vaults.model import Edit, InvalidField, NotAllowed, UnknownVault, Wanted
 from gateway.vaults.ready import stored
 from gateway.vaults.turns import TooManyWaiting
@@ -46,9 +47,7 @@ async def add_or_update_vault(request: Request) -> Answer:
 
 async def delete_vaults(request: Request) -> Answer:
     """Delete vaults; the personal one of a user only becomes empty, and counts."""
-    if request.parameters.get("vaults") is None:
-        raise errors.required_field("vaults")
-    book, ids = request.live.vaults, request.texts("vaults")
+    book, ids = request.live.vaults, request.required_texts("vaults")
     async with _told(request):
         deleted = await book.delete(request.identity, ids, by=request.caller.own.label, now=request.now)
     for vault_id in deleted:
@@ -88,8 +87,7 @@ async def _person(request: Request) -> Identity | None:
         return None
     if not is_administrator(identity):
         raise errors.role_refused(identity.grant.clearml_role, ADMIN_ROLES)
-    company = None if identity.grant.clearml_role == "root" else identity.grant.company
-    person = await request.live.identities.by_user_id(user_id, company)
+    person = await request.live.identities.by_user_id(user_id, identity.grant.reach)
     if person is None:
         raise errors.invalid_user_id(user_id, identity.grant.company)
     return person

@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
 from gateway import invitations
-from gateway.grants.mapping import ROLES
+from gateway.grants.mapping import ADMIN_ROLES, ROLES, SERVICE_ROLES
 from gateway.grants.whitelist import DOMAIN_ROLE, canonical_address, canonical_domain, domain_of
 from gateway.invitations import Unusable
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request, iso_time
 from gateway.store.interface import WhitelistRow
 
-ADMINISTRATORS: Final = ("system", "root", "admin")
-_SERVICES: Final = ("system", "root")
 _AT_A_TIME: Final = 100
 """Entries written out before others get a turn."""
 _AUDITED: Final = 20
@@ -28,7 +26,7 @@ T = TypeVar("T")
 async def add_whitelist_entries(request: Request) -> Answer:
     """Invite addresses, as ``role``, or by the older ``is_admin`` as administrators."""
     _require_company(request)
-    emails = _required_texts(request, "emails")
+    emails = request.required_texts("emails")
     role = "admin" if request.flag("is_admin", False) else "user"
     role = request.optional_text("role") or role
     if role not in ROLES:
@@ -42,7 +40,7 @@ async def add_whitelist_entries(request: Request) -> Answer:
 async def remove_whitelist_entries(request: Request) -> Answer:
     """Withdraw what nobody has accepted yet."""
     _require_company(request)
-    removed = await _usable(invitations.withdraw(request.live.store, _required_texts(request, "emails")))
+    removed = await _usable(invitations.withdraw(request.live.store, request.required_texts("emails")))
     request.audit("whitelist.remove", request.caller.own, _named(removed))
     return Answer({"removed": removed})
 
@@ -50,7 +48,7 @@ async def remove_whitelist_entries(request: Request) -> Answer:
 async def set_domains(request: Request) -> Answer:
     """Replace the domains whose people are all invited."""
     _require_company(request)
-    domains = _required_texts(request, "domains")
+    domains = request.required_texts("domains")
     await _usable(invitations.set_domains(request.live.store, domains))
     request.audit("whitelist.domains", request.caller.own, _named(domains))
     return Answer()
@@ -86,15 +84,8 @@ async def get_whitelist(request: Request) -> Answer:
 
 def _require_company(request: Request) -> None:
     """There is one whitelist, of the company that has no server to itself."""
-    grant = request.identity.grant
-    if grant.clearml_role != "root" and grant.company != request.live.configuration.clearml.company:
+    if request.identity.grant.reach not in (None, request.live.configuration.clearml.company):
         raise errors.other_company()
-
-
-def _required_texts(request: Request, name: str) -> list[str]:
-    if request.parameters.get(name) is None:
-        raise errors.required_field(name)
-    return request.texts(name)
 
 
 async def _usable(change: Awaitable[T]) -> T:
@@ -128,9 +119,9 @@ def _named(texts: Sequence[str]) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("login.add_whitelist_entries", add_whitelist_entries, roles=ADMINISTRATORS, changes_state=True),
-    Endpoint("login.remove_whitelist_entries", remove_whitelist_entries, roles=ADMINISTRATORS, changes_state=True),
-    Endpoint("login.set_domains", set_domains, roles=ADMINISTRATORS, changes_state=True),
-    Endpoint("login.get_settings", get_settings, roles=ADMINISTRATORS),
-    Endpoint("login.get_whitelist", get_whitelist, roles=_SERVICES),
+    Endpoint("login.add_whitelist_entries", add_whitelist_entries, roles=ADMIN_ROLES, changes_state=True),
+    Endpoint("login.remove_whitelist_entries", remove_whitelist_entries, roles=ADMIN_ROLES, changes_state=True),
+    Endpoint("login.set_domains", set_domains, roles=ADMIN_ROLES, changes_state=True),
+    Endpoint("login.get_settings", get_settings, roles=ADMIN_ROLES),
+    Endpoint("login.get_whitelist", get_whitelist, roles=SERVICE_ROLES),
 )
