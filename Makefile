@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/python -m demo
 
 test: setup clients
-	@scripts/system-packages slapd openssl curl 389-ds-base $(SAMBA) || true
+	@scripts/system-packages slapd openssl curl nginx caddy haproxy 389-ds-base $(SAMBA) || true
 	$(BIN)/pytest
 
 soak: setup clients
@@ -34,7 +34,7 @@ check: setup
 	scripts/check-unit
 
 bench: setup
-	@scripts/system-packages slapd
+	@scripts/system-packages slapd nginx wrk
 	$(BIN)/python -m bench
 
 # The real clients whose dependencies do not fit ours live in environments of their own.

@@ -20,6 +20,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LONGEST = 64
 """Characters of an element: an IPv6 address with brackets, zone and port. What is remembered must be bounded."""
 _NO_ADDRESS = "X-Forwarded-For holds an element that is not an IP address"
+MOST = 100
+"""Elements of all ``X-Forwarded-For`` lines together; no way is that long."""
 UNIX_PEER = ""
 """What stands for the peer of a unix socket, which is always trusted."""
 
@@ -79,6 +81,8 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     if current is not None and not is_trusted(current, trusted):
         return current
     elements = [element for line in forwarded_for for element in line.split(",") if element.strip()]
+    if len(elements) > MOST:
+        raise MalformedAddress("X-Forwarded-For holds too many elements")
     for element in reversed(elements):
         current = parse_address(element)
         if not is_trusted(current, trusted):

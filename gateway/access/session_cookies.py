@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,9 +17,9 @@ DOMAIN_COOKIE: Final = "__Secure-gw"
 """For all hosts of a domain: browsers take it from https only."""
 MOST_CANDIDATES: Final = 4
 """Cookies of one name that are looked up; nested domains make duplicates, and so does a stranger."""
-_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_VALUE: Final = r"[A-Za-z0-9_-]{43}"
 """32 octets in base64url (configuration.md 3)."""
-_SEPARATOR: Final = re.compile(r";|,(?=\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+=)")
+_END: Final = r"(?=;|$|,\s{0,8}[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}=)"
 """HAProxy's Lua joins Cookie lines by a comma; a comma within a value is left alone."""
 _SECOND_LEVEL: Final = re.compile(r"(?:ac|com?|edu|gob|gouv?|mil|net?|org?|sch)\.[a-z]{2}")
 """``co.uk``, ``com.au`` and their like."""
@@ -89,15 +90,19 @@ def session_values(lines: Sequence[str], name: str) -> tuple[str, ...]:
 
     A cookie that cannot be read is no cookie: the answer to it is that to somebody anonymous (CVE-2026-25748).
     """
-    if not any(name in line for line in lines):
-        return ()
     found: dict[str, None] = {}
     for line in lines:
-        for pair in _SEPARATOR.split(line):
-            key, _, value = pair.partition("=")
-            if key.strip() == name and _VALUE.fullmatch(value.strip()):
-                found[value.strip()] = None
-    return tuple(found)[:MOST_CANDIDATES]
+        # Looked for, not taken apart: lines may be long, and strangers write them.
+        for match in _pair(name).finditer(line) if name in line else ():
+            found[match[1]] = None
+            if len(found) == MOST_CANDIDATES:
+                return tuple(found)
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _pair(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|[;,])\s*{re.escape(name)}\s{{0,8}}=\s{{0,8}}({_VALUE})\s{{0,8}}{_END}", re.ASCII)
 
 
 def domain_problem(domain: str) -> str:

@@ -47,6 +47,11 @@ class Recheck:
         self._identities = identities
         self._settings = settings
 
+    def asks(self, identity: Identity) -> bool:
+        """Whether there is a directory that can be asked about a person without their password."""
+        server = self._servers.get(identity.account.server)
+        return server is not None and server.searches_as_service
+
     async def standing(self, identity: Identity, now: int) -> Standing:
         """Look a person up as the login did; what has changed is stored.
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from gateway.access.hosts import MalformedHost, parse_host
+from gateway.access.hosts import MalformedHost, parse_authority, parse_host
 from gateway.access.session_cookies import CookieScopes
 from gateway.identity import LOCAL, fold_name
 
@@ -65,7 +65,8 @@ def _first_listener(data: dict[str, Any]) -> str:
     for address in data.get("listen", ()):
         if isinstance(address, TcpAddress):
             host = "localhost" if address.host in ("", "0.0.0.0", "::") else address.host  # noqa: S104 - compared
-            return f"http://{TcpAddress(host, address.port)}"
+            # The system chooses port 0's number when it is too late to know it here.
+            return f"http://{TcpAddress(host, address.port)}".removesuffix(":0")
     return "http://localhost"
 
 
@@ -183,6 +184,10 @@ class Configuration(Section):
                 yield Finding(("conjur", "services", name), message, absence=True, rests_on=(("servers",),))
 
     def _access_findings(self) -> Iterator[Finding]:
+        try:
+            parse_authority(urlsplit(self.public_url).netloc)
+        except ValueError as error:
+            yield Finding(("public_url",), f"is no address of a portal: {error}")
         for index, rule in enumerate(self.access_control.rules):
             if rule.headers and rule.headers not in self.identity_headers.known:
                 rests_on = (("identity_headers", "presets"),)

@@ -149,7 +149,7 @@ class AccessControl(Section):
     allow_insecure_targets: Flag = False
     """Let targets be ``http``. Browsers send no session cookie there."""
     preflight: Literal["check", "pass"] = "check"
-    """``pass``: let CORS preflights through without a look at the rules."""
+    """``pass``: let CORS preflights through where a login would be asked for."""
     redirect_hosts: Texts = ()
     """Hosts to which people may return after a login, besides those of ``session.cookies``."""
     redirect_ports: Ports = ()
