@@ -24,7 +24,7 @@ demo: setup
 	$(BIN)/python -m demo
 
 test: setup clients
-	@scripts/system-packages slapd openssl curl jq nginx 389-ds-base $(SAMBA) || true
+	@scripts/system-packages slapd openssl curl jq nginx caddy haproxy 389-ds-base $(SAMBA) || true
 	$(PYTEST)
 
 soak: setup clients
@@ -36,7 +36,7 @@ check: setup
 	scripts/check-unit
 
 bench: setup
-	@scripts/system-packages slapd
+	@scripts/system-packages slapd nginx wrk
 	$(BIN)/python -m bench
 
 # The real clients whose dependencies do not fit ours live in environments of their own, pinned by tests/clients/*.txt

@@ -51,7 +51,7 @@ async def test_the_listener_in_force_is_what_counts(tmp_path: Path) -> None:
         assert (await one.reloader.reload()).outcome == "applied"
         current = one.runtime.current.configuration
         assert [str(address) for address in current.listen] == ["0.0.0.0:0"]
-        assert current.public_url == "http://localhost:0", "of the listener that is open"
+        assert current.public_url == "http://localhost", "of the listener that is open, whose port the system chose"
         assert one.reloader.pending_restart == ("listen",)
 
 

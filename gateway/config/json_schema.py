@@ -8,10 +8,11 @@ loader refuses it finds unknown keys, wrong types, words that are not allowed an
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from .describe import Key, Kind, Part, describe, parts
 from .schema import Server
+from .schema.access import Operator
 from .schema.fields import Form
 from .schema.shape import Leaf, Node, Tables
 from .schema.units import LONGEST_SECONDS
@@ -61,6 +62,20 @@ def _defined(name: str) -> Json:
     return {"$ref": f"#/$defs/{name}"}
 
 
+def _map(item: Json) -> Json:
+    return {"type": ["object", "null"], "additionalProperties": item}
+
+
+def _items(item: Json) -> Json:
+    return {"type": ["array", "integer", "string", "null"], "items": item}
+
+
+_CONDITION: Final[Json] = {
+    "type": "object",
+    "properties": {"key": _TEXT, "operator": {"enum": list(get_args(Operator))}, "value": _TEXT},
+    "required": ["key"],
+    "additionalProperties": False,
+}
 _KINDS: Final[dict[Kind, Json]] = {
     Kind.TEXT: _TEXT,
     Kind.SECRET: {**_TEXT, "writeOnly": True},
@@ -80,7 +95,12 @@ _KINDS: Final[dict[Kind, Json]] = {
     Kind.ADDRESSES: _defined("list"),
     Kind.NETWORKS: _defined("list"),
     Kind.ORIGINS: _defined("list"),
-    Kind.MAP: {"type": ["object", "null"], "additionalProperties": _TEXT},
+    Kind.PORTS: _items({"type": ["integer", "string"]}),
+    Kind.SUBJECTS: _items({"type": ["string", "array"], "items": {"type": "string"}}),
+    Kind.CONDITIONS: _items({"anyOf": [_CONDITION, {"type": "array", "items": _CONDITION}]}),
+    Kind.MAP: _map(_TEXT),
+    Kind.MAPS: _map(_map(_TEXT)),
+    Kind.NETWORK_MAP: _map(_defined("list")),
 }
 _FORMS: Final = {
     Form.SECRET: Kind.SECRET,

@@ -26,8 +26,8 @@ from .suggestions import suggestion
 SECRET_SIZE: Final = 64 * 1024
 """Largest file that holds one secret, in bytes."""
 
-FIRST_SERVER: Final = "ldap"
-"""Name of the first server without one; the next are ldap2, ldap3, ..."""
+UNNAMED: Final[Mapping[Path, str]] = {("servers",): "ldap", ("access_control", "rules"): "rule"}
+"""Lists whose items need no name, with what the first one is called that has none; the next are ldap2, ldap3, ..."""
 
 _WITH_VALUE: Final = re.compile(r"(?<=.)[:=\s].*", re.DOTALL)
 SUGGESTIONS: Final = 200
@@ -71,6 +71,8 @@ class Shaper:
     """Every known key with its dotted path, for suggestions."""
     unknown: Severity = "error"
     """How bad an unknown key is."""
+    unnamed_rules: list[str] = field(default_factory=list)
+    """What rules without a name are called, over all layers: those of two files must not become one."""
 
     def shape(self, node: Node, raw: Given, path: Path) -> Any:
         """``raw`` in the form of this module, or None where it cannot be used (which is then reported)."""
@@ -143,7 +145,7 @@ class Shaper:
         if not isinstance(raw.value, list):
             self.report(raw.origin, path, "expected a list of tables")
             return None
-        names = _item_names(node.key, raw.value, path)
+        names = _item_names(node.key, raw.value, path, self.unnamed_rules)
         if node.key:
             return self._keyed(node, raw, names, path)
         items = zip(names, raw.value, strict=True)
@@ -172,7 +174,7 @@ class Shaper:
             if table is None:
                 continue
             given = table.get(node.key)
-            if path == ("servers",) and node.key not in item.value:
+            if path in UNNAMED and node.key not in item.value:
                 table[node.key] = Given(name, item.origin)
             elif not (isinstance(given, Given) and isinstance(given.value, str) and given.value):
                 origin = given.origin if given else item.origin
@@ -223,17 +225,21 @@ def _removed_before(raw: Given) -> bool:
     return below is not None
 
 
-def _item_names(key: str, items: list[Given], path: Path) -> list[str]:
-    """How paths show the items of a list: by key field, servers without one as they are called, others by index."""
+def _item_names(key: str, items: list[Given], path: Path, unnamed_rules: list[str]) -> list[str]:
+    """How paths show the items of a list: by key field, servers and rules without one as they are called, others by
+    index."""
     tables = [item.value if isinstance(item.value, dict) else None for item in items]
     given = [table[key].value if key and table and key in table else None for table in tables]
-    unused = unused_names(given)
+    rules = path == ("access_control", "rules")
+    unused = unused_names([*given, *unnamed_rules] if rules else given, UNNAMED.get(path, ""))
     names: list[str] = []
     for index, (table, name) in enumerate(zip(tables, given, strict=True)):
         if isinstance(name, str) and name:
             names.append(name)
-        elif path == ("servers",) and table is not None and key not in table:
+        elif path in UNNAMED and table is not None and key not in table:
             names.append(next(unused))
+            if rules:
+                unnamed_rules.append(names[-1])
         else:
             names.append(str(index))
     return distinct(names)
@@ -258,12 +264,12 @@ def is_index(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 7
 
 
-def unused_names(taken: Iterable[object]) -> Iterator[str]:
-    """ldap, ldap2, ldap3, ... without those that are taken."""
+def unused_names(taken: Iterable[object], first: str = UNNAMED[("servers",)]) -> Iterator[str]:
+    """``first`` and the same with 2, 3, ... behind it, without those that are taken."""
     used = {fold_name(name) for name in taken if isinstance(name, str)}
     number = 1
     while True:
-        name = FIRST_SERVER if number == 1 else f"{FIRST_SERVER}{number}"
+        name = first if number == 1 else f"{first}{number}"
         if name not in used:
             yield name
         number += 1

@@ -53,6 +53,11 @@ class Recheck:
         server = self._servers.get(identity.account.server)
         return server is None or server.searches_as_service
 
+    def asks(self, identity: Identity) -> bool:
+        """Whether there is a directory that can be asked about a person without their password."""
+        server = self._servers.get(identity.account.server)
+        return server is not None and server.searches_as_service
+
     async def standing(self, identity_id: str, now: int) -> Standing:
         """Look a person up as the login did; what has changed is stored.
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from gateway.serve.authz.question import endpoint_of
 from gateway.serve.target import RawTarget
 
 
@@ -18,6 +19,7 @@ class Owner(enum.Enum):
     READY = "/healthz/ready"
     OPENAPI = "/openapi.yaml"
     ADMIN = "admin"
+    AUTHZ = "authz"
     CLEARML = "clearml"
     VAULTS = "vaults"
     NOBODY = "nobody"
@@ -41,6 +43,8 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
         return Owner.ADMIN, target
     if target.path.startswith("/api/vaults/"):
         return Owner.VAULTS, target
+    if endpoint_of(target.path) is not None:
+        return Owner.AUTHZ, target
     # The web server in front of ClearML's API strips this prefix; clients may come either way.
     path = target.path.removeprefix("/api") if target.path.startswith("/api/") else target.path
     if _CLEARML.fullmatch(path) and not _RESERVED.match(path):

@@ -18,11 +18,11 @@ from gateway.store.interface import PAGE, RevokeBy, TokenRow
 from gateway.tokens.opaque import digest
 
 if TYPE_CHECKING:
+    from gateway.activity import Activity
     from gateway.directory.recheck import Recheck
     from gateway.identities import Identities
     from gateway.identity import Identity
     from gateway.store.interface import Store
-    from gateway.tokens.last_uses import LastUses
 
 KIND: Final = "access_key"
 MOST_KEYS: Final = 100
@@ -66,11 +66,11 @@ class NewKey:
 class AccessKeys:
     """The keys under one snapshot."""
 
-    def __init__(self, store: Store, identities: Identities, recheck: Recheck, uses: LastUses) -> None:
+    def __init__(self, store: Store, identities: Identities, recheck: Recheck, activity: Activity) -> None:
         self._store = store
         self._identities = identities
         self._recheck = recheck
-        self._uses = uses
+        self._activity = activity
         self._making = asyncio.Lock()
 
     async def create(self, owner: Identity, label: str, expires_at: int | None, now: int) -> NewKey:
@@ -90,7 +90,7 @@ class AccessKeys:
 
     async def of(self, identity_id: str, now: int) -> list[TokenRow]:
         """Somebody's good keys, oldest first, with all uses until now."""
-        await self._uses.flush()
+        await self._activity.write()
         return sorted(await self._alive(identity_id, now), key=lambda row: (row.created_at, row.accessor))
 
     async def relabel(self, identity_id: str, key: str, label: str, now: int) -> bool:
@@ -118,7 +118,7 @@ class AccessKeys:
         owner = await self._identities.by_id(row.identity, row.created_at)
         if owner is None:
             raise KeyRefused("the key's owner is gone, or may no longer log in")
-        self._uses.note(row, now, worker)
+        self._activity.note(row.hash, now, worker)
         return owner
 
     async def _require_good(self, owner: str, now: int) -> None:
