@@ -25,6 +25,8 @@ _WORD_OCTETS: Final = 45
 _NO_ROLE: Final = "None"
 """Grafana's word for somebody who has roles, but none in this organisation."""
 _ATTRIBUTE: Final = "attr:"
+_OF_THE_CLIENT: Final = frozenset({"authorization", "proxy-authorization"})
+"""What a preset may set, but where it does not, clients do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,11 @@ class Rendered:
     """Names and values, in the order of the preset."""
     block: bytes
     """The same as header lines."""
+    removed: tuple[str, ...]
+    """Names of headers, of any preset, without a value here: Envoy is told to remove the client's own
+    (``x-envoy-auth-headers-to-remove``)."""
     dropped: tuple[str, ...] = ()
     """What did not go in, in words for a warning."""
-
-    @property
-    def empty(self) -> tuple[str, ...]:
-        """Names of headers without a value, which Envoy is told to remove (``x-envoy-auth-headers-to-remove``)."""
-        return tuple(name for name, value in self.headers if not value)
 
 
 class HeaderPresets:
@@ -52,6 +52,8 @@ class HeaderPresets:
         self._settings = settings
         self._presets = settings.known
         self._default_org = default_org
+        names = {name.lower(): name for preset in self._presets.values() for name in preset}
+        self._others = {lower: name for lower, name in names.items() if lower not in _OF_THE_CLIENT}
         self._anonymous = {name: self._render(None, name, "") for name in self._presets}
 
     def anonymous(self, preset: str = "") -> Rendered:
@@ -80,7 +82,12 @@ class HeaderPresets:
             self._fit(fields, values, dropped)
             self._put_groups(identity, fields, values, encoding, dropped)
         block = "".join(f"{name}: {value}\r\n" for name, value in values.items()).encode()
-        return Rendered(tuple(values.items()), block, tuple(dropped))
+        return Rendered(tuple(values.items()), block, self._unsaid(values), tuple(dropped))
+
+    def _unsaid(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """A rule may have another preset than the application behind it expects: a bypass, say, that names none."""
+        own = {name.lower(): name for name, value in values.items()}
+        return tuple(name for lower, name in (self._others | own).items() if not values.get(own.get(lower, "")))
 
     def _value(self, identity: Identity, field: str) -> str:
         account = identity.account

@@ -44,6 +44,9 @@ BUILT_IN = [
     ("grafana-jwt", {"X-JWT-Assertion": "a.b.c"}),
 ]  # fmt: skip
 
+NAMES = {name for _, expected in BUILT_IN for name in expected}
+REMOTE = BUILT_IN[0][1]
+
 
 @pytest.mark.parametrize(("preset", "expected"), BUILT_IN)
 def test_built_in(preset: str, expected: dict[str, str]) -> None:
@@ -51,17 +54,32 @@ def test_built_in(preset: str, expected: dict[str, str]) -> None:
     rendered = made.render(ADA, preset, token="a.b.c")
     assert dict(rendered.headers) == expected
     assert rendered.block == "".join(f"{name}: {text}\r\n" for name, text in expected.items()).encode()
-    assert rendered.empty == ()
+    # Of the other presets: an application may expect those of another one.
+    others = {name for name in NAMES if name not in expected}
+    assert set(rendered.removed) == others
     anonymous = made.anonymous(preset)  # DECISIONS 30: always there
     assert dict(anonymous.headers) == dict.fromkeys(expected, "")
-    assert anonymous.empty == tuple(expected)
+    assert set(anonymous.removed) == NAMES
+    assert len(anonymous.removed) == len(NAMES)
     assert made.needs_token(preset) is (preset == "grafana-jwt")
 
 
 def test_the_default_preset() -> None:
     made = presets(preset="mine", presets={"mine": {"X-Who": "username", "X-Phone": "attr:phone", "X-None": "attr:none"}})
     assert made.render(ADA).headers == (("X-Who", "ada"), ("X-Phone", "1,2"), ("X-None", ""))
-    assert made.render(ADA).empty == ("X-None",)
+    assert set(made.render(ADA).removed) == NAMES | {"X-None"}
+    assert set(made.anonymous().removed) == NAMES | {"X-Who", "X-Phone", "X-None"}
+
+
+def test_headers_of_other_presets_are_removed_by_any_spelling_once() -> None:
+    """5: but not what clients log in to applications with, unless the preset is theirs."""
+    own = {"jwt": {"Authorization": "token", "remote-user": "username"}, "proxy": {"Proxy-Authorization": "token"}}
+    made = presets(presets=own)
+    assert {name.lower() for name in made.render(ADA).removed} == {name.lower() for name in NAMES} - {"remote-user", *map(str.lower, REMOTE)}
+    jwt = made.render(ADA, "jwt", token="a.b.c")
+    assert not {name.lower() for name in jwt.removed} & {"authorization", "proxy-authorization", "remote-user"}
+    assert {"Authorization", "remote-user"} <= set(made.anonymous("jwt").removed)
+    assert len({name.lower() for name in made.anonymous("jwt").removed}) == len(made.anonymous("jwt").removed)
 
 
 # field, identity, settings, value

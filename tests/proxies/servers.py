@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,14 @@ SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 TRUSTING.check_hostname, TRUSTING.verify_mode = False, ssl.CERT_NONE
+
+# Spellings of one name to those who make one sign of all others, as CGI does (RFC 3875 4.1.18); CVE-2025-64484.
+TWINS = [
+    name.replace("-", first, 1).replace("-", second)
+    for name in ("Remote-User", "REMOTE-GROUPS", "X-WEBAUTH-USER", "x-webauth-role", "X-Forwarded-User")
+    for first, second in itertools.product("-_.~", repeat=2)
+    if first + second != "--" and (name.count("-") == 2 or first == second)
+]
 
 
 def free_port() -> int:
@@ -68,11 +77,16 @@ async def application(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
             headers = [tuple(line.split(": ", 1)) if ": " in line else (line.rstrip(":"), "") for line in lines]
             known = {name.lower(): value for name, value in headers}
-            if known.get("upgrade", "").lower() == "websocket":
+            if protocol := known.get("upgrade"):
+                if protocol.lower() != "websocket":
+                    # RFC 7540 3.2: the connection is HTTP of its own from here on, and no proxy sees its requests.
+                    writer.write(f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode())
+                    return
                 seed = known["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
                 accept = base64.b64encode(hashlib.sha1(seed.encode()).digest())
                 switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                writer.write(switched + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+                groups = known.get("remote-groups", "").encode()
+                writer.write(switched + b"Sec-WebSocket-Accept: " + accept + b"\r\nSeen-Groups: " + groups + b"\r\n\r\n")
                 while data := await reader.read(4096):
                     writer.write(data)
                 return
@@ -150,12 +164,15 @@ def nginx(directory: Path, ports: Ports, *, unix: Path | None = None, cache: boo
     ]  # fmt: skip
 
 
-def caddy(directory: Path, ports: Ports) -> list[str]:
+def caddy(directory: Path, ports: Ports, *, balanced: bool = False) -> list[str]:
+    """``balanced``: whoever connects is a load balancer whose word on addresses counts."""
     pem = certificate(directory)
     text = with_ports((FILES / "Caddyfile").read_text(), ports)
     for host in ("app", "grafana", "auth"):
         site = f"{host}.example.com {{\n"
         text = replaced(text, (f"\n{site}", f"\n{host}.example.com:{ports.https} {{\n\tbind 127.0.0.1\n\ttls {pem} {directory}/site.key\n"))
+    if balanced:
+        text = replaced(text, ("forward-auth?\n", "forward-auth?\n\t\t\ttrusted_proxies 127.0.0.1\n"))
     (directory / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
     return ["caddy", "run", "--config", str(directory / "Caddyfile"), "--adapter", "caddyfile"]
 
@@ -166,6 +183,7 @@ def haproxy(directory: Path, ports: Ports) -> list[str]:
         with_ports((FILES / "haproxy.cfg").read_text(), ports),
         ("bind :443 ssl crt /etc/haproxy/certs/", f"bind 127.0.0.1:{ports.https} ssl crt {pem}"),
         ("/etc/haproxy/gateway.lua", str(FILES / "gateway.lua")),
+        ("check inter 1s", "check inter 50ms"),
     )
     (directory / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
@@ -216,9 +234,12 @@ async def browse(
     host: str = "app.example.com",
     body: bytes = b"",
     first: str = "",
+    source: str = "127.0.0.1",
 ) -> Reply:
     """One request to the proxy on a connection of its own, over TLS; ``first`` is the whole request line."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=TRUSTING, server_hostname=host, limit=256 * 1024)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=TRUSTING, server_hostname=host, limit=256 * 1024, local_addr=(source, 0)
+    )
     named = {name.lower() for name, _ in headers}
     lines = [first or f"{method} {path} HTTP/1.1", *([] if "host" in named else [f"Host: {host}:{port}"])]
     lines += [f"{name}: {value}" for name, value in headers]
@@ -233,6 +254,8 @@ async def browse(
             for line in head.decode("utf-8").split("\r\n")[1:-2]:
                 name, _, value = line.partition(":")
                 found[name.lower()] = f"{found[name.lower()]}|{value.strip()}" if name.lower() in found else value.strip()
+            if status == 101 and found.get("upgrade", "").lower() != "websocket":
+                return Reply(status, found, b"")
             if status == 101:
                 writer.write(b"hello")
                 return Reply(status, found, await reader.readexactly(5))

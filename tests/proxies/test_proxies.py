@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.directories.slapd import COMPANY, Slapd
 from tests.proxies.servers import (
+    TWINS,
     Ports,
     Reply,
     browse,
@@ -29,7 +33,10 @@ from tests.serve.asking import CONFIGURATION, HTML
 from tests.serve.gateway_room import Room, room_of
 
 IDENTITY = ("remote-user", "remote-groups", "remote-name", "remote-email")
-BASIC = "Basic " + base64.b64encode(b"ada:lovelace").decode()
+BASIC = ("Authorization", "Basic " + base64.b64encode(b"ada:lovelace").decode())
+ALAN = ("Authorization", "Basic " + base64.b64encode(b"alan:enigma").decode())
+"""Of the directory."""
+HEALTH = re.compile(r"Server gateway/gateway is (DOWN|UP)")
 PROXIES: dict[str, Callable[[Path, Ports], list[str]]] = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
 
 
@@ -59,7 +66,7 @@ class Site:
 async def site_of(kind: str, directory: Path, **options: object) -> AsyncIterator[Site]:
     async with running_application() as application:
         ports = Ports(free_port(), free_port(), application)
-        text = CONFIGURATION + f"access_control.redirect_ports = [{ports.https}]\n"
+        text = CONFIGURATION + f'access_control {{ redirect_ports = [{ports.https}], networks.office = "127.0.0.2/32" }}\n'
         async with room_of(directory, text, port=ports.gateway) as room:
             if options.pop("over_unix", False):
                 options["unix"] = room.socket
@@ -95,10 +102,10 @@ async def check_logging_in(site: Site) -> None:
     assert [nobody.seen.get(name, "") for name in IDENTITY] == ["", "", "", ""]
     portal = await site.get("/healthz/live", host="auth.example.com")
     assert (portal.status, portal.body) == (200, b'{"status": "ok"}')
-    assert (await site.get("/api/authz/forward-auth", host="auth.example.com")).status == 404
-    assert (await site.get("/admin/status", host="auth.example.com")).status == 404
-    grafana = await site.get("/", site.ada, ("X-WEBAUTH-USER", "root"), ("X-WEBAUTH-ROLE", "Admin"), host="grafana.example.com")
-    assert (grafana.seen["x-webauth-user"], grafana.seen.get("x-webauth-role", "")) == ("ada", "")
+    for path in ("/api/authz/forward-auth", "/api/authz/ext-authz/../../../x", "/api/authz/ext-authz/%2e%2e/x", "//admin/../x", "/admin/../x", "/admin/status", "/x/../admin/status"):
+        hidden = await site.get(path, host="auth.example.com")
+        by_gateway = hidden.headers.get("server", "").startswith("ldap-gateway")
+        assert (hidden.status, by_gateway) == (404, path.startswith("/x/") and site.kind == "haproxy"), path
 
 
 async def check_all_kinds_of_requests(site: Site) -> None:
@@ -133,7 +140,9 @@ async def check_all_kinds_of_requests(site: Site) -> None:
     assert (await site.get("/ws", *websocket)).status == 401
     echoed = await site.get("/ws", *websocket, site.ada)
     assert (echoed.status, echoed.body) == (101, b"hello")
-    assert (await site.get("/x", ("Authorization", BASIC))).seen["remote-user"] == "ada"
+    shouted = await site.get("/ws", ("Connection", "keep-alive, upgrade"), ("Upgrade", "WebSocket"), *websocket[2:], site.ada)
+    assert (shouted.status, shouted.body) == (101, b"hello")
+    assert (await site.get("/x", BASIC)).seen["remote-user"] == "ada"
     wrong = await site.get("/x", HTML, ("Authorization", "Basic YWRhOng="))
     assert (wrong.status, "location" in wrong.headers) == (401, False)
 
@@ -165,6 +174,55 @@ async def check_spoofs(site: Site) -> None:
         assert "root" not in " ".join(free.seen.get(name, "") for name in (*IDENTITY, "remote_user")), header
 
 
+async def check_twins(site: Site) -> None:
+    """12.3, 5: no other spelling of an identity header reaches an application that was told who it is."""
+    for host, who, given in (("app", site.bob, "remote"), ("grafana", site.ada, "webauth")):
+        answer = await site.get("/x", who, *((name, "root") for name in TWINS), host=f"{host}.example.com")
+        assert not [name for name, value in answer.seen.items() if given in name and "root" in value], answer.seen
+    free = await site.get("/public", *((name, "root") for name in TWINS))
+    assert not [name for name, value in free.seen.items() if "remote" in name and "root" in value], free.seen
+
+
+async def check_upgrades(site: Site) -> None:
+    """11: an upgrade to anything but a websocket would be a tunnel to paths that nobody was asked about."""
+    settings = ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA")
+    for protocols in (["h2c"], ["H2C"], ["h2c, websocket"], ["websocket, h2c"], ["TLS/1.0"], ["foo"], ["websocket", "h2c"], ["h2c", "websocket"]):
+        upgrades = [("Upgrade", protocol) for protocol in protocols]
+        key = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+        answer = await site.get("/public", ("Connection", "Upgrade, HTTP2-Settings"), settings, *upgrades, *key)
+        if answer.status == 101:
+            assert (answer.headers["upgrade"], len(protocols)) == ("websocket", 2), (protocols, answer)
+        elif answer.from_application:
+            assert not answer.seen.keys() & {"upgrade", "http2-settings"}, (protocols, answer.seen)
+            assert "pgrade" not in answer.seen.get("connection", ""), (protocols, answer.seen)
+
+
+async def check_connection(site: Site) -> None:
+    """5: what a client lists in ``Connection`` takes no identity header away, here or further on."""
+    for listed in ("Remote-Groups", "close, Remote-User", "X-WEBAUTH-ROLE,remote-groups", "keep-alive, Remote-User, X-Forwarded-For"):
+        answer = await site.get("/x", ("Connection", listed), site.bob)
+        assert (answer.seen["remote-user"], answer.seen["remote-groups"]) == ("bob", "guests"), listed
+        assert answer.seen.get("connection", "close").lower() in ("close", "keep-alive", ""), listed
+        session = [("Connection", f"Upgrade, {listed}"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+        echoed = await site.get("/ws", *session, ("Sec-WebSocket-Version", "13"), site.bob)
+        assert (echoed.status, echoed.headers["seen-groups"]) == (101, "guests"), listed
+
+
+async def check_grafana(site: Site) -> None:
+    """11: its own headers, none of the client's in either spelling, and no Authorization, which it would take for its own."""
+    claims = [(f"X{sign}WEBAUTH{sign}{name}", "Admin") for sign in "-_" for name in ("USER", "NAME", "EMAIL", "ROLE", "GROUPS")]
+    for header in (site.ada, BASIC):
+        answer = await site.get("/", header, *claims, host="grafana.example.com")
+        told = {name: value for name, value in answer.seen.items() if "webauth" in name and value}
+        assert told == {
+            "x-webauth-user": "ada", "x-webauth-name": "Ada Lovelace", "x-webauth-email": "ada@example.com",
+            "x-webauth-groups": "dev,ops",
+        }  # fmt: skip
+        assert "authorization" not in answer.seen
+    assert (await site.get("/", *claims, host="grafana.example.com")).status == 401
+    assert (await site.get("/", HTML, *claims, host="grafana.example.com")).status == 302
+
+
 async def check_path_tricks(site: Site) -> None:
     """12.6: no spelling of a path reaches another rule than the plain one."""
     for path in (
@@ -191,6 +249,13 @@ async def check_host_confusion(site: Site) -> None:
         assert not answer.from_application or json.loads(answer.body)["host"].startswith("app.example.com"), (authority, host)
     twice = await site.get("/x", ("Host", f"app.example.com:{site.port}"), ("Host", "static.test"))
     assert not twice.from_application
+    for hosts in itertools.permutations(("app.example.com", "grafana.example.com", "static.test"), 2):
+        for sign in (",", ", ", " ", ";", "\t"):
+            answer = await site.get("/public", ("Host", sign.join(hosts)))
+            assert not answer.from_application, hosts
+            assert site.kind != "haproxy" or answer.status == 400 or "," not in sign, hosts
+        answer = await site.get("/public", ("Host", hosts[0]), ("Host", hosts[1]))
+        assert not answer.from_application, hosts
 
 
 async def check_sessions_end(site: Site) -> None:
@@ -207,30 +272,73 @@ async def test_one_proxy(site: Site) -> None:
     await check_logging_in(site)
     await check_all_kinds_of_requests(site)
     await check_spoofs(site)
+    await check_twins(site)
+    await check_upgrades(site)
+    await check_connection(site)
+    await check_grafana(site)
     await check_path_tricks(site)
     await check_host_confusion(site)
     await check_sessions_end(site)
 
 
+async def test_clients_behind_a_load_balancer_in_front_of_caddy(tmp_path: Path) -> None:
+    """2, 3: of whom Caddy trusts the client's address counts, not its host, method and URI."""
+    async with site_of("caddy", tmp_path, balanced=True) as site:
+        lies = [("X-Forwarded-Host", "static.test"), ("X-Forwarded-Uri", "/public"), ("X-Forwarded-Method", "OPTIONS")]
+        for lie in [[each] for each in lies] + [lies]:
+            assert (await site.get("/admin", *lie)).status == 401, lie
+            assert (await site.get("/secret", *lie, site.ada)).status == 403, lie
+        assert (await site.get("/office", ("X-Forwarded-For", "127.0.0.2"), *lies)).status == 200
+        assert (await site.get("/office", ("X-Forwarded-For", "127.0.0.3"), *lies)).status == 401
+
+
+async def health(kind: str, directory: Path, *states: str) -> None:
+    """Wait until HAProxy has told that the gateway is ``DOWN``, ``UP``, ...; the others look for it with each request."""
+    deadline = time.monotonic() + 20
+    while kind == "haproxy" and tuple(HEALTH.findall((directory / "proxy.log").read_text())) != states:
+        assert time.monotonic() < deadline, log_of(directory)
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("kind", sorted(PROXIES))
 async def test_without_the_gateway_nobody_gets_in(kind: str, tmp_path: Path) -> None:
-    """12.4, and recovery without a restart; a store that is gone is not taken for consent either."""
+    """12.4: nor without the store, nor by a password without the directory; and recovery without a restart of anything."""
     denial = {"nginx": 500, "caddy": 502, "haproxy": 503}[kind]
     undecided = {"nginx": 500, "caddy": 503, "haproxy": 503}[kind]
-    async with running_application() as application:
-        ports = Ports(free_port(), free_port(), application)
-        (tmp_path / "gateway").mkdir()
-        with proxy(PROXIES[kind](tmp_path, ports), tmp_path, ports.https):
-            assert (await browse(ports.https, "/public")).status == denial
-            async with room_of(tmp_path / "gateway", CONFIGURATION, port=ports.gateway) as room:
-                cookie = ("Cookie", f"__Secure-gw={(await room.session('ada')).value}")
-                assert (await browse(ports.https, "/x", cookie)).status == 200
-                await room.runtime.store.close()
-                assert (await browse(ports.https, "/x", cookie)).status == undecided
-                assert (await browse(ports.https, "/x", ("Authorization", BASIC))).status == undecided
-            assert (await browse(ports.https, "/x", cookie)).status == denial
-            async with room_of(tmp_path / "gateway", CONFIGURATION, port=ports.gateway):
-                assert (await browse(ports.https, "/x", cookie)).status == 200
+    with Slapd.start(COMPANY, directory=tmp_path / "slapd") as slapd:
+        given = slapd.server(pool={"backoff": 0.2, "probe": 0.2})
+        text = f"{CONFIGURATION}\nlogin.cache = 0\nservers = [{json.dumps(given)}]\n"
+        async with running_application() as application:
+            ports = Ports(free_port(), free_port(), application)
+            (tmp_path / "gateway").mkdir()
+            with proxy(PROXIES[kind](tmp_path, ports), tmp_path, ports.https):
+
+                async def status(*header: str, path: str = "/x") -> int:
+                    return (await browse(ports.https, path, *([(header[0], header[1])] if header else []))).status
+
+                await health(kind, tmp_path, "DOWN")
+                answer = await browse(ports.https, "/public")
+                # HAProxy's own word, without trying.
+                assert (answer.status, answer.headers.get("retry-after")) == (denial, "1" if kind == "haproxy" else None)
+                async with room_of(tmp_path / "gateway", text, port=ports.gateway) as room:
+                    await health(kind, tmp_path, "DOWN", "UP")
+                    cookie = ("Cookie", f"__Secure-gw={(await room.session('ada')).value}")
+                    assert [await status(*cookie), await status(*ALAN)] == [200, 200]
+                    slapd.stop()
+                    assert [await status(*cookie), await status(*ALAN)] == [200, undecided]
+                    slapd.run()
+                    deadline = time.monotonic() + 20
+                    while (found := await status(*ALAN)) == undecided and time.monotonic() < deadline:
+                        await asyncio.sleep(0.1)
+                    assert found == 200
+                    await room.runtime.store.close()
+                    assert [await status(*cookie), await status(*BASIC)] == [undecided, undecided]
+                    assert await status(path="/public") == 200
+                # HAProxy may or may not have noticed.
+                assert await status(*cookie) == denial
+                async with room_of(tmp_path / "gateway", text, port=ports.gateway):
+                    await health(kind, tmp_path, "DOWN", "UP", "DOWN", "UP")
+                    assert await status(*cookie) == 200
 
 
 async def test_nginx_over_a_unix_socket_with_a_cache(tmp_path: Path) -> None:
@@ -242,6 +350,12 @@ async def test_nginx_over_a_unix_socket_with_a_cache(tmp_path: Path) -> None:
         assert (await site.get("/admin", site.ada)).status == 200
         assert (await site.get("/admin", site.bob)).status == 403
         assert (await site.get("/office")).status == 401
+        # The same letters in a row, but other requests.
+        assert (await site.get("/office", source="127.0.0.2")).status == 200
+        assert (await site.get("/office", source="127.0.0.3")).status == 401
+        assert (await site.get("/officeGET127.0.0.3", source="127.0.0.2")).status == 200
+        assert (await site.get("/office", ("Cookie", "GET127.0.0.2"), source="127.0.0.3")).status == 401
+        assert (await site.get("/off", ("Cookie", "iceGET127.0.0.3"), source="127.0.0.2")).status == 401
         session = await site.room.session("ada")
         cookie = ("Cookie", f"__Secure-gw={session.value}")
         assert (await site.get("/x", cookie)).status == 200
