@@ -1,7 +1,9 @@
 """Whether people are still who they were at login, asked behind the answers that rest on it (forward-auth.md 9).
 
-An answer never waits for a directory that was asked within ``session.max_stale``: it is given by what is known, and
-what comes of asking counts from then on. Only where that is older, or with ``refresh_interval = always``, it waits.
+An answer that rests on what a directory said within ``session.max_stale`` does not wait for it: what comes of asking
+counts from then on. If that is older than two ``refresh_interval`` it waits for a moment, because whoever comes back
+after a long while may be gone; each look-up holds answers up for that moment once, however silent the directory is.
+Only with nothing younger than ``max_stale``, or with ``refresh_interval = always``, answers wait until they know.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5.0
 """How long after a question its answer counts, whatever it was."""
+PATIENCE_SECONDS: Final = 0.15
+"""How old a look-up is when answers no longer wait for it; the one who asks may give us 200 ms (Envoy's default)."""
 REMEMBERED: Final = 10_000
 """Answers that are remembered, one for each person."""
 
@@ -38,6 +42,7 @@ class Freshness:
         self._interval = settings.refresh_interval
         self._max_stale = settings.max_stale
         self._asking: dict[str, asyncio.Task[Standing]] = {}
+        self._begun: dict[str, float] = {}
         self._answers: OrderedDict[str, tuple[float, Standing]] = OrderedDict()
 
     def can_ask(self, identity: Identity) -> bool:
@@ -62,9 +67,12 @@ class Freshness:
         if self._interval and time.monotonic() - at < RETRY_SECONDS:
             return last
         asking = self._ask(identity, now, Standing.GOOD if in_time else Standing.UNKNOWN)
-        if self._interval and in_time and last is not Standing.GONE:
-            return Standing.GOOD
-        return await asyncio.shield(asking)
+        if not (self._interval and in_time) or last is Standing.GONE:
+            return await asyncio.shield(asking)
+        if now >= due + self._interval:
+            patience = self._begun[identity.id] + PATIENCE_SECONDS - time.monotonic()
+            await asyncio.wait((asking,), timeout=max(patience, 0))
+        return asking.result() if asking.done() and not asking.cancelled() else Standing.GOOD
 
     async def close(self) -> None:
         """Ask no more."""
@@ -78,8 +86,12 @@ class Freshness:
         task = self._asking.get(identity.id)
         if task is None:
             task = self._asking[identity.id] = asyncio.create_task(self._asked(identity, now, otherwise))
-            task.add_done_callback(lambda _: self._asking.pop(identity.id, None))
+            self._begun[identity.id] = time.monotonic()
+            task.add_done_callback(lambda _: self._forget(identity.id))
         return task
+
+    def _forget(self, identity_id: str) -> None:
+        del self._asking[identity_id], self._begun[identity_id]
 
     async def _asked(self, identity: Identity, now: int, otherwise: Standing) -> Standing:
         try:

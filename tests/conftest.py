@@ -14,6 +14,7 @@ SHARED = ("samba", "ds389")
 """Fixtures of the whole session."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = getattr(item, "fixturenames", ())

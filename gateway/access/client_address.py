@@ -22,6 +22,8 @@ LONGEST = 64
 _NO_ADDRESS = "X-Forwarded-For holds an element that is not an IP address"
 MOST = 100
 """Elements of all ``X-Forwarded-For`` lines together; no way is that long."""
+_MAPPED_BITS = 96
+"""Bits before the IPv4 address in an IPv4-mapped one (RFC 4291 2.5.5.2)."""
 UNIX_PEER = ""
 """What stands for the peer of a unix socket, which is always trusted."""
 
@@ -49,6 +51,18 @@ def _parse(text: str) -> Address:
         raise MalformedAddress(_NO_ADDRESS) from None
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped or address
+
+
+def parse_network(text: str) -> Network:
+    """Read a network such as ``10.0.0.0/8``; one of IPv4-mapped IPv6 addresses is the IPv4 network, as they are.
+
+    Raises ValueError.
+    """
+    network = ipaddress.ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 def is_trusted(address: Address, trusted: Iterable[Network]) -> bool:

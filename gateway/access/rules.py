@@ -9,18 +9,17 @@ which an identity must hold one whole set. The empty set is held by everybody.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from gateway.identity import LOCAL, Identity, fold_name
 
-from .client_address import Address, NetworkSet
+from .client_address import Address, NetworkSet, parse_network
 from .decision import Outcome, Policy
 from .hosts import is_within, parse_host
+from .patterns import Pattern
 from .subjects import Term, Terms, term_of, terms_of
 from .target import Target
 
@@ -28,10 +27,14 @@ if TYPE_CHECKING:
     from gateway.config.schema import AccessControl, AccessRule, QueryCondition
 
 Alternatives = tuple[Terms, ...]
+Parameters = Mapping[str, Sequence[str]]
+"""The values of each key of a query."""
 NOBODY: Final[Terms] = frozenset()
 FREE: Final[Alternatives] = (NOBODY,)
 KNOWN_HOSTS: Final = 1024
 """Hosts whose rules are remembered; clients choose hosts, so there must be an end."""
+LONGEST_VALUE: Final = 1024
+"""Characters of a parameter in which patterns are looked for. Of a longer one nobody can say: what closes is met."""
 _CAPTURES: Final = {"User": "user", "Group": "group"}
 
 
@@ -151,8 +154,8 @@ class AccessRules:
         return asking.verdicts.challenge if login_helps or last.admits else last.anonymous
 
 
-def _strictness(decision: Decision) -> tuple[bool, Policy]:
-    return decision.outcome is Outcome.FORBID, decision.policy
+def _strictness(decision: Decision) -> tuple[bool, Policy, bool]:
+    return decision.outcome is Outcome.FORBID, decision.policy, not decision.basic
 
 
 class _Verdicts:
@@ -171,7 +174,7 @@ class _Verdicts:
 class _Request:
     """What does not change from rule to rule."""
 
-    __slots__ = ("_parameters", "anonymous", "client", "method", "query", "terms")
+    __slots__ = ("_queries", "anonymous", "client", "method", "query", "terms")
 
     def __init__(self, target: Target, client: Address | None, terms: Terms | None) -> None:
         self.method = target.method
@@ -179,14 +182,14 @@ class _Request:
         self.client = client
         self.anonymous = terms is None
         self.terms = NOBODY if terms is None else terms
-        self._parameters: Mapping[str, Sequence[str]] | None = None
+        self._queries: Sequence[Parameters] | None = None
 
     @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """The values of each key of the query, read when the first rule asks."""
-        if self._parameters is None:
-            self._parameters = parameters_of(self.query)
-        return self._parameters
+    def queries(self) -> Sequence[Parameters]:
+        """What the query may be to an application, read when the first rule asks."""
+        if self._queries is None:
+            self._queries = readings_of(self.query)
+        return self._queries
 
 
 class _Rule:
@@ -205,15 +208,15 @@ class _Rule:
         exact = [domain for domain in rule.domain if not domain.startswith("*.")]
         self._hosts = frozenset(map(parse_host, exact))
         self._suffixes = tuple(parse_host(domain[2:]) for domain in rule.domain if domain.startswith("*."))
-        self._host_patterns = [re.compile(pattern, re.IGNORECASE) for pattern in rule.domain_regex]
+        self._host_patterns = [Pattern(pattern, ignore_case=True) for pattern in rule.domain_regex]
         self._any_host = not rule.domain and not rule.domain_regex
-        self._paths = [re.compile(pattern) for pattern in rule.resources]
+        self._paths = [Pattern(pattern) for pattern in rule.resources]
         self._methods = frozenset(rule.methods)
         named = settings.networks
-        networks = (named[text] if text in named else (ip_network(text),) for text in rule.networks)
+        networks = (named[text] if text in named else (parse_network(text),) for text in rule.networks)
         self._networks = NetworkSet(network for group in networks for network in group)
         self._anywhere = not rule.networks
-        self._query = [[_condition(condition) for condition in together] for together in rule.query]
+        self._query = [[_condition(condition, self._closes) for condition in together] for together in rule.query]
 
     def domain_needs(self, host: str) -> Alternatives:
         """What its domains ask of the subject of a request to a host; nothing at all: it is not about that host."""
@@ -232,7 +235,7 @@ class _Rule:
         paths = _captured(self._paths, path) if self._paths else FREE
         if not paths:
             return "resources"
-        if self._query and not self._asked(request.parameters):
+        if self._query and not self._asked(request.queries):
             return "query"
         if domain is FREE and paths is FREE and not self.subjects:
             return ""
@@ -243,7 +246,11 @@ class _Rule:
     def _near(self, client: Address | None) -> bool:
         return self._closes if client is None else client in self._networks
 
-    def _asked(self, parameters: Mapping[str, Sequence[str]]) -> bool:
+    def _asked(self, queries: Sequence[Parameters]) -> bool:
+        """One way to read the query is enough to close, and all must open."""
+        return (any if self._closes else all)(map(self._is_asked, queries))
+
+    def _is_asked(self, parameters: Parameters) -> bool:
         return any(all(_met(condition, parameters, self._closes) for condition in together) for together in self._query)
 
 
@@ -259,19 +266,23 @@ class _Condition:
     negated: bool
 
 
-def _condition(written: QueryCondition) -> _Condition:
+def _condition(written: QueryCondition, closes: bool) -> _Condition:
     value, operator = written.value, written.operator
     present = {"present": True, "absent": False}.get(operator)
-    pattern = re.compile(value) if operator.endswith("pattern") else None
+    pattern = Pattern(value) if operator.endswith("pattern") else None
     negated = operator.startswith("not ")
 
     def test(given: str) -> bool:
-        return (given == value if pattern is None else pattern.search(given) is not None) is not negated
+        if pattern is None:
+            return (given == value) is not negated
+        if len(given) > LONGEST_VALUE:
+            return closes
+        return (pattern.find(given) is not None) is not negated
 
     return _Condition(written.key, test, present, negated)
 
 
-def _met(condition: _Condition, parameters: Mapping[str, Sequence[str]], closes: bool) -> bool:
+def _met(condition: _Condition, parameters: Parameters, closes: bool) -> bool:
     """Whether a condition is met. Of a key that is repeated, one value is enough to close, and all must open: nobody
     knows which one the application takes. A key that is not there is unequal to everything."""
     given = parameters.get(condition.key, ())
@@ -282,19 +293,28 @@ def _met(condition: _Condition, parameters: Mapping[str, Sequence[str]], closes:
     return any(map(condition.test, given)) if closes else all(map(condition.test, given))
 
 
-def _captured(patterns: Iterable[re.Pattern[str]], text: str) -> Alternatives:
+def _captured(patterns: Iterable[Pattern], text: str) -> Alternatives:
     """What the patterns that are found in a text ask of the subject by their named groups."""
     needs: list[frozenset[Term]] = []
     for pattern in patterns:
-        if found := pattern.search(text):
-            if not pattern.groupindex:
-                return FREE
-            named = ((kind, found[group]) for group, kind in _CAPTURES.items() if group in pattern.groupindex)
-            needs.append(frozenset((kind, "", fold_name(value or "")) for kind, value in named))
+        found = pattern.find(text)
+        if found is None:
+            continue
+        if not found:
+            return FREE
+        needs.append(frozenset((_CAPTURES[name], "", fold_name(value)) for name, value in found.items()))
     return tuple(needs)
 
 
-def parameters_of(query: str) -> Mapping[str, Sequence[str]]:
+def readings_of(query: str) -> Sequence[Parameters]:
+    """Each way in which applications read a query: ``;`` separates parameters or does not, blanks around their names
+    count or do not. The first is that of forms (URL standard, application/x-www-form-urlencoded)."""
+    readings = [parameters_of(text) for text in dict.fromkeys((query, query.replace(";", "&")))]
+    trimmed = [_trimmed(found) for found in readings if any(key != key.strip() for key in found)]
+    return readings + trimmed
+
+
+def parameters_of(query: str) -> Parameters:
     """The values of each key of a query, decoded as forms are; octets that are no UTF-8 become U+FFFD."""
     parameters: dict[str, list[str]] = {}
     for pair in query.split("&"):
@@ -302,3 +322,10 @@ def parameters_of(query: str) -> Mapping[str, Sequence[str]]:
             key, _, value = pair.partition("=")
             parameters.setdefault(unquote_plus(key), []).append(unquote_plus(value))
     return parameters
+
+
+def _trimmed(parameters: Parameters) -> Parameters:
+    trimmed: dict[str, list[str]] = {}
+    for key, values in parameters.items():
+        trimmed.setdefault(key.strip(), []).extend(values)
+    return trimmed

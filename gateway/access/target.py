@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 from .hosts import DEFAULT_PORTS, MalformedHost, parse_authority
 
 LONGEST_PATH: Final = 4096
-"""Characters of a path, undecoded; regular expressions of the rules need a bound on what they search."""
+"""Characters of a path, undecoded; what the rules search needs a bound."""
 MOST_PARAMETERS: Final = 1000
 """Parameters of a query; rules may want to see each."""
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
@@ -28,6 +28,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _AMBIGUOUS: Final = re.compile(r"%2[ef]|;|%3b", re.IGNORECASE)
 """What proxies and applications read in different ways."""
 _PARAMETERS: Final = re.compile(r";[^/]*")
+_SEPARATORS: Final = re.compile("[&;]")
+_NOTHING: Final = re.compile(r"/(?:\.?/)*(?:\.$)?")
+"""A slash with the empty and ``.`` segments behind it."""
+_PARENT: Final = re.compile(r"(?:^|/)\.\.(?:/|$)")
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?", re.ASCII)
 """Paths in which there is nothing to decode and nothing to clean."""
 
@@ -137,7 +141,7 @@ def _checked(uri: str) -> str:
         raise Malformed("the URI has a control character, a space, # or a backslash")
     if "%" in uri and _BAD_ESCAPE.search(uri):
         raise Malformed("the URI has a percent sign without two hexadecimal digits")
-    if uri.count("&") >= MOST_PARAMETERS:
+    if len(_SEPARATORS.findall(uri.partition("?")[2])) >= MOST_PARAMETERS:
         raise Malformed("the URI has too many parameters")
     if uri.isascii():
         return uri
@@ -156,11 +160,12 @@ def _readings(raw: str) -> Iterator[str]:
         yield raw
         return
     decoded = _decoded(raw)
-    readings = [_cleaned(decoded)]
+    readings = [*_resolved(decoded)]
     if _AMBIGUOUS.search(raw):
         for text in dict.fromkeys((raw, _PARAMETERS.sub("", raw))):
-            readings += _cleaned(_decoded(text)), text, _cleaned(text), _decoded(_cleaned(text))
-        readings.append(_cleaned(_PARAMETERS.sub("", decoded)))
+            before = [*_resolved(text)]
+            readings += [*_resolved(_decoded(text)), text, *before, *map(_decoded, before)]
+        readings += _resolved(_PARAMETERS.sub("", decoded))
     yield from dict.fromkeys(readings)
 
 
@@ -178,14 +183,28 @@ def _decoded(raw: str) -> str:
     return text
 
 
-def _cleaned(path: str) -> str:
-    """Without empty, ``.`` and ``..`` segments (RFC 3986 5.2.4); one trailing slash stays."""
+def _resolved(path: str) -> Iterator[str]:
+    """The path clean, then what else an application may make of its ``..`` segments: proxies hand them on as they came.
+
+    Many routers know no ``..`` and take it for a name; others resolve it before they collapse slashes, so that it takes
+    an empty segment along and nothing else.
+    """
+    collapsed = _NOTHING.sub("/", path)
+    yield _without_dots(collapsed)
+    if _PARENT.search(path):
+        yield collapsed
+        yield _NOTHING.sub("/", _without_dots(path))
+
+
+def _without_dots(path: str) -> str:
+    """Without ``.`` and ``..`` segments, of which each of the latter takes the one before it along (RFC 3986 5.2.4)."""
     kept: list[str] = []
-    segments = path.split("/")
+    segments = path.split("/")[1:]
     for segment in segments:
         if segment == "..":
             del kept[-1:]
-        elif segment not in ("", "."):
+        elif segment != ".":
             kept.append(segment)
-    slash = "/" if kept and segments[-1] in ("", ".", "..") else ""
-    return f"/{'/'.join(kept)}{slash}"
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)

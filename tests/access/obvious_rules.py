@@ -16,14 +16,32 @@ STRICTNESS = {"bypass": 0, "authenticated": 1, "two_factor": 2, "deny": 3}
 
 
 def readings(raw: str) -> list[str]:
-    """What the contract asks for at least."""
+    """What the contract asks for at least, and what docs/access.md says of ``..``."""
     found = [clean(urllib.parse.unquote(raw))]
     low = raw.lower()
     if "%2f" in low or "%2e" in low or ";" in raw:
         found.append(raw)
     if ";" in raw:
         found.append(clean(urllib.parse.unquote("/".join(part.split(";")[0] for part in raw.split("/")))))
-    return found
+    plain = urllib.parse.unquote(raw)
+    return [*found, as_names(plain), one_by_one(plain)] if ".." in plain.split("/") else found
+
+
+def as_names(path: str) -> str:
+    """To whom ``..`` is a name like any other."""
+    names = [part for part in path.split("/") if part not in ("", ".")]
+    return "/" + "/".join(names) + ("/" if names and path.endswith(("/", "/.")) else "")
+
+
+def one_by_one(path: str) -> str:
+    """To whom an empty segment is a segment, until all ``..`` are gone (RFC 3986 5.2.4)."""
+    path = re.sub(r"/[.](?=/)", "", re.sub(r"/[.]$", "/", path))
+    while "/.." in path:
+        shorter = re.sub(r"/[^/]*/[.][.](/|$)", "/", path, count=1)
+        path = shorter if shorter != path else re.sub(r"^/[.][.](/|$)", "/", path)
+        if not re.search(r"/[.][.](/|$)", path):
+            break
+    return re.sub("/+", "/", path)
 
 
 def clean(path: str) -> str:
@@ -76,8 +94,10 @@ def meets(rule: dict[str, Any], request: dict[str, Any], person: dict[str, Any] 
         return "no"
     if rule.get("networks") and not near(rule, request["ip"]):
         return "no"
-    if rule.get("query") and not any(all(asked(rule, c, request["query"]) for c in group) for group in rule["query"]):
-        return "no"
+    if rule.get("query"):
+        each = [any(all(asked(rule, c, pairs) for c in group) for group in rule["query"]) for pairs in query_readings(request["query"])]
+        if not (any(each) if rule["policy"] == "deny" else all(each)):
+            return "no"
     wanted = [alternatives for alternatives in wanted if alternatives]
     if not wanted:
         return "yes"
@@ -116,12 +136,19 @@ def near(rule: dict[str, Any], address: str | None) -> bool:
     """Whether the client is in a network; nobody knows where an unknown one is, so it is wherever that forbids."""
     if address is None:
         return bool(rule["policy"] == "deny")
-    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in rule["networks"])
+    spellings = [ipaddress.ip_address(address)] + ([ipaddress.ip_address(f"::ffff:{address}")] if "." in address else [])
+    return any(spelled in ipaddress.ip_network(network) for network in rule["networks"] for spelled in spellings)
 
 
-def asked(rule: dict[str, Any], condition: dict[str, str], query: str) -> bool:
-    """Whether the query meets a condition."""
-    values = [value for key, value in urllib.parse.parse_qsl(query, keep_blank_values=True) if key == condition["key"]]
+def query_readings(query: str) -> list[list[tuple[str, str]]]:
+    """With ``;`` between parameters and without, with blanks around names and without."""
+    pairs = [urllib.parse.parse_qsl(text, keep_blank_values=True) for text in (query, "&".join(query.split(";")))]
+    return pairs + [[(key.strip(), value) for key, value in found] for found in pairs]
+
+
+def asked(rule: dict[str, Any], condition: dict[str, str], pairs: list[tuple[str, str]]) -> bool:
+    """Whether one reading of the query meets a condition."""
+    values = [value for key, value in pairs if key == condition["key"]]
     operator, wanted = condition.get("operator", "equal"), condition.get("value", "")
     if operator in ("present", "absent"):
         return (operator == "present") == bool(values)
@@ -129,6 +156,9 @@ def asked(rule: dict[str, Any], condition: dict[str, str], query: str) -> bool:
         return operator.startswith("not")
     results = []
     for value in values:
+        if operator.endswith("pattern") and len(value) > 1024:
+            results.append(rule["policy"] == "deny")
+            continue
         same = value == wanted if operator.endswith("equal") else bool(re.search(wanted, value))
         results.append(same != operator.startswith("not"))
     return any(results) if rule["policy"] == "deny" else all(results)

@@ -6,7 +6,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from gateway.access.client_address import UNIX_PEER, MalformedAddress, NetworkSet, client_address, parse_address
+from gateway.access.client_address import (
+    UNIX_PEER,
+    MalformedAddress,
+    NetworkSet,
+    client_address,
+    parse_address,
+    parse_network,
+)
 
 BAD = "refused"
 TRUSTED = [ip_network("127.0.0.1/32"), ip_network("::1/128"), ip_network("10.0.0.0/8")]
@@ -111,3 +118,26 @@ def test_there_are_rows_enough() -> None:
 def test_network_set(address: str, within: bool) -> None:
     networks = NetworkSet([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
     assert (parse_address(address) in networks) is within
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),  # RFC 4291 2.5.5.2, as addresses are read
+        ("::ffff:a00:0/104", "10.0.0.0/8"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("::/96", "::/96"),
+        ("2001:db8::/32", "2001:db8::/32"),
+    ],
+)
+def test_networks(text: str, network: str) -> None:
+    assert parse_network(text) == ip_network(network)
+
+
+@pytest.mark.parametrize("text", ["", "10.0.0.1/8", "::ffff:10.0.0.1/104", "10.0.0.0/33", "office", "::ffff:10.0.0.0/129"])
+def test_no_networks(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_network(text)

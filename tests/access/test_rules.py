@@ -161,6 +161,82 @@ TABLES: dict[str, tuple[list[dict[str, Any]], str, list[Row]]] = {
             ("a.test/", "ada", G, AWAY, "pass", 2),
         ],
     ),
+    "resources: .. where the application takes it for a name, or for the empty segment's own (beyond 3.5)": (
+        [rule("deny", resources=["^/admin(/|$)"]), rule("bypass", resources=["^/public(/|$)", "^/$"])],
+        "authenticated",
+        [
+            ("a.test/admin/../public/x", "-", G, AWAY, "no", 0),
+            ("a.test/admin//../public/x", "-", G, AWAY, "no", 0),
+            ("a.test/admin/x/..//../public/x", "ada", G, AWAY, "no", 0),
+            ("a.test/admin/./../public/x", "-", G, AWAY, "no", 0),
+            ("a.test/admin/..", "-", G, AWAY, "no", 0),
+            ("a.test/admin/%2e%2e/public/x", "-", G, AWAY, "no", 0),
+            ("a.test/public/../admin", "-", G, AWAY, "no", 0),
+            ("a.test/public/../public/x", "-", G, AWAY, "pass", 1),
+            ("a.test/x/../public/x", "-", G, AWAY, "login", -1),
+            ("a.test/public//x", "-", G, AWAY, "pass", 1),
+            ("a.test/public/./x", "-", G, AWAY, "pass", 1),
+            ("a.test/public/..x", "-", G, AWAY, "pass", 1),
+        ],
+    ),
+    "networks of IPv4-mapped addresses": (
+        [rule("deny", networks=["::ffff:10.0.0.0/104"]), rule("bypass", networks=["::ffff:192.0.2.7", "::ffff:0:0/97"])],
+        "deny",
+        [
+            ("a.test/", "-", G, "10.1.2.3", "no", 0),
+            ("a.test/", "-", G, "::ffff:10.1.2.3", "no", 0),
+            ("a.test/", "-", G, "192.0.2.7", "pass", 1),
+            ("a.test/", "-", G, "192.0.2.8", "no", -1),
+            ("a.test/", "-", G, "127.0.0.1", "pass", 1),
+            ("a.test/", "-", G, "2001:db8::1", "no", -1),
+        ],
+    ),
+    "query: ; and blanks, as some applications read them": (
+        [
+            rule("deny", query=[[{"key": "action", "value": "delete"}]]),
+            rule("deny", resources=["^/both"], query=[[{"key": "a"}, {"key": "b", "operator": "absent"}]]),
+            rule("bypass", query=[[{"key": "view", "value": "public"}, {"key": "admin", "operator": "absent"}]]),
+        ],
+        "deny",
+        [
+            ("a.test/?x=1;action=delete&view=public", "-", G, AWAY, "no", 0),
+            ("a.test/?action=delete;view=public", "-", G, AWAY, "no", 0),
+            ("a.test/?+action=delete&view=public", "-", G, AWAY, "no", 0),
+            ("a.test/?view=public&action%20=delete", "-", G, AWAY, "no", 0),
+            ("a.test/?view=public;+action+=delete", "-", G, AWAY, "no", 0),
+            ("a.test/both?a;b&view=public", "-", G, AWAY, "pass", 2),  # no reading has a as "" and no b
+            ("a.test/both?a=;view=public", "-", G, AWAY, "no", 1),
+            ("a.test/?view=public", "-", G, AWAY, "pass", 2),
+            ("a.test/?view=public&x=a;b", "-", G, AWAY, "pass", 2),
+            ("a.test/?view=public&x=a%3badmin", "-", G, AWAY, "pass", 2),
+            ("a.test/?view=public&x=a;admin", "-", G, AWAY, "no", -1),
+            ("a.test/?view=public&x=a;view=private", "-", G, AWAY, "no", -1),
+            ("a.test/?view=public&+admin", "-", G, AWAY, "no", -1),
+            ("a.test/?view=public;x", "-", G, AWAY, "no", -1),
+        ],
+    ),
+    "query: values too long to search": (
+        [
+            rule("deny", resources=["^/is"], query=[[{"key": "p", "operator": "pattern", "value": "^x"}]]),
+            rule("deny", resources=["^/not"], query=[[{"key": "p", "operator": "not pattern", "value": "."}]]),
+            rule("bypass", resources=["^/open"], query=[[{"key": "p", "operator": "pattern", "value": "a"}]]),
+            rule("bypass", resources=["^/nope"], query=[[{"key": "p", "operator": "not pattern", "value": "b"}]]),
+            rule("bypass", resources=["^/(is|not|long)"]),
+        ],
+        "deny",
+        [
+            ("a.test/is?p=" + "a" * 1024, "-", G, AWAY, "pass", 4),
+            ("a.test/is?p=" + "a" * 1025, "-", G, AWAY, "no", 0),
+            ("a.test/is?p=b&p=" + "%61" * 1025, "-", G, AWAY, "no", 0),
+            ("a.test/not?p=" + "a" * 1024, "-", G, AWAY, "pass", 4),
+            ("a.test/not?p=" + "a" * 1025, "-", G, AWAY, "no", 1),
+            ("a.test/open?p=" + "a" * 1024, "-", G, AWAY, "pass", 2),
+            ("a.test/open?p=" + "a" * 1025, "-", G, AWAY, "no", -1),
+            ("a.test/nope?p=" + "a" * 1024, "-", G, AWAY, "pass", 3),
+            ("a.test/nope?p=" + "a" * 1025, "-", G, AWAY, "no", -1),
+            ("a.test/long?q=" + "a" * 9000, "-", G, AWAY, "pass", 4),
+        ],
+    ),
     "the encoded # of GHSA-pxq7-h93f-9jrg": (
         [rule("bypass", resources=["^/public/.*/endpoint$"])],
         "deny",
@@ -361,7 +437,7 @@ def test_the_obvious_evaluator(rules: list[dict[str, Any]], default: str, row: R
     assert given == expected
 
 
-PATHS = ["/", "/a", "/admin", "/admin/x", "/public", "/public/../admin", "/a%2fb", "/public/%2e%2e/admin", "/x/..;/admin", "/u/ada", "/g/dev"]
+PATHS = ["/", "/a", "/admin", "/admin/x", "/public", "/public/../admin", "/a%2fb", "/public/%2e%2e/admin", "/x/..;/admin", "/u/ada", "/g/dev", "/admin//../public", "/u/eve/../ada"]
 some = st.lists
 RULES = st.lists(
     st.fixed_dictionaries(
@@ -381,7 +457,7 @@ RULES = st.lists(
 REQUESTS = st.tuples(
     st.sampled_from(["a.test", "b.test", "x.b.test", "ada.b.test", "c.example"]),
     st.sampled_from(PATHS) | st.text(alphabet="/.;%2fFeEaAdminpublc", max_size=12).map(lambda text: f"/{text}"),
-    st.sampled_from(["", "?a=1", "?a=1&a=2", "?b", "?a=2&b=1"]),
+    st.sampled_from(["", "?a=1", "?a=1&a=2", "?b", "?a=2&b=1", "?a=1;b=2", "?+a=1&b=", "?b;a+=2&b=1"]),
     st.sampled_from(["GET", "POST", "PUT"]),
     st.sampled_from([None, "10.1.2.3", "10.2.2.3", "192.0.2.1", "2001:db8::1"]),
     st.sampled_from(sorted(PEOPLE)),
@@ -483,6 +559,11 @@ def test_what_a_rule_says_of_its_answer() -> None:
     decision = ours.decide(target("a.test/"), None)
     assert (decision.basic, decision.headers, decision.policy, decision.why) == (False, "forwarded", Policy.AUTHENTICATED, "rule0: authenticated")
     assert (ours.decide(target("b.test/"), None).basic, ours.decide(target("c.test/"), None).why) == (True, "default_policy: deny")
+
+
+def test_a_password_counts_where_every_reading_takes_one() -> None:
+    ours = compiled([rule("authenticated", resources=["^/token"], basic=False), rule("authenticated")], basic=True)
+    assert [ours.decide(target(f"a.test{path}"), None).basic for path in ("/x", "/token", "/token/..%2fx", "/x%2f..%2ftoken")] == [True, False, False, False]
 
 
 def test_named_networks() -> None:

@@ -43,6 +43,7 @@ LINES: list[tuple[list[str], tuple[str, ...]]] = [
     ([f"x={NAME}={A}"], ()),
     ([";;;,,=;=,"], ()),
     ([f"{NAME}=short; {NAME}={A}"], (A,)),  # a stranger's malformed twin
+    (["; ".join(f"{NAME}={number:043}" for number in range(15)) + f"; {NAME}={A}"], (*(f"{number:043}" for number in range(15)), A)),
 ]
 
 

@@ -98,6 +98,9 @@ PATHS: list[tuple[str, str | None]] = [
     ("/a?" + "b" * 20000, "/a"),
     ("/a?" + "&" * 999, "/a"),
     ("/a?" + "&" * 1000, BAD),
+    ("/a?" + ";" * 999, "/a"),
+    ("/a?" + ";&" * 500, BAD),
+    ("/a" + "&" * 1000, "/a" + "&" * 1000),
     ("", BAD),
     ("a", BAD),
     ("*", BAD),
@@ -242,7 +245,20 @@ LINES: list[tuple[list[str], str | None]] = [
 
 # 3.5: raw path, readings of which an application may have any
 VARIANTS: list[tuple[str, set[str]]] = [
-    ("/plain/../x", {"/x"}),
+    ("/plain/../x", {"/x", "/plain/../x"}),
+    ("/admin/../public/x", {"/public/x", "/admin/../public/x"}),
+    ("/admin//../public/x", {"/public/x", "/admin/../public/x", "/admin/public/x"}),
+    ("/admin/x/..//../public", {"/public", "/admin/x/../../public", "/admin/public"}),
+    ("/admin/./../public", {"/public", "/admin/../public"}),
+    ("/admin/a/b/../../../public", {"/public", "/admin/a/b/../../../public"}),
+    ("/../admin", {"/admin", "/../admin"}),
+    ("/admin/..", {"/", "/admin/.."}),
+    ("/admin//..", {"/", "/admin/..", "/admin/"}),
+    ("/admin//../", {"/", "/admin/../", "/admin/"}),
+    ("/admin/%2e%2e/public", {"/public", "/admin/../public", "/admin/%2e%2e/public"}),
+    ("/admin%2f/../public", {"/public", "/admin/../public", "/admin/public"}),
+    ("/admin//..;/public", {"/admin/..;/public", "/public", "/admin/public", "/admin/../public"}),
+    ("/admin//..%3b/public", {"/admin/..;/public", "/public", "/admin/public", "/admin/../public"}),
     ("/x/..;/admin", {"/x/..;/admin", "/admin"}),
     ("/x/..;a=b/admin", {"/x/..;a=b/admin", "/admin"}),
     ("/admin;x/y", {"/admin;x/y", "/admin/y"}),
@@ -351,6 +367,12 @@ def test_readings(raw: str, expected: set[str]) -> None:
     target = of(raw)
     assert expected <= {target.path, *target.variants}
     assert len({target.path, *target.variants}) == 1 + len(target.variants)
+
+
+@pytest.mark.parametrize("raw", ["/a//b", "/a/./b", "//a", "/a/.", "/a/...", "/a..b/..c", "/%61/b", "/a%20b/.", "/a/.../"])
+def test_one_reading(raw: str) -> None:
+    """3.5: empty and ``.`` segments alone are read in one way."""
+    assert of(raw).variants == ()
 
 
 @pytest.mark.parametrize(

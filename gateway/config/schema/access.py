@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from gateway.access.client_address import parse_network
 from gateway.access.hosts import MalformedHost, parse_host
 
 from .fields import (
@@ -27,7 +27,7 @@ from .fields import (
     conditions,
     no_items,
 )
-from .regexes import regex_problem, regex_warning
+from .regexes import named_groups, regex_problem, regex_warning
 from .section import Finding, Section
 from .shadowed import shadowing
 
@@ -36,6 +36,7 @@ Operator = Literal["equal", "not equal", "present", "absent", "pattern", "not pa
 SUBJECT: Final = re.compile(r"(?:user|group|policy|role|token):\s*\S.*", re.IGNORECASE | re.DOTALL)
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _DIALECTS: Final = ("personal", "clearml", "vault", "conjur")
+_SOMEBODY: Final = frozenset({"User", "Group"})
 _ROLES: Final = ("guest", "annotator", "user", "superuser", "admin", "system", "root")
 
 
@@ -47,7 +48,7 @@ class QueryCondition(Section):
     operator: Operator = "equal"
     """How its values are compared."""
     value: Text = ""
-    """With what; a regular expression for the patterns."""
+    """With what; a regular expression (RE2) for the patterns."""
 
     def findings(self) -> Iterator[Finding]:
         if self.operator.endswith("pattern"):
@@ -65,9 +66,9 @@ class AccessRule(Section):
     domain: Texts = ()
     """Hosts: exact, or ``*.example.com`` for everything below."""
     domain_regex: ExactTexts = ()
-    """Regular expressions searched in the host, without regard to case; besides ``domain``."""
+    """Regular expressions (RE2) searched in the host, without regard to case; besides ``domain``."""
     resources: ExactTexts = ()
-    """Regular expressions searched in the path, which is decoded, cleaned and without query."""
+    """Regular expressions (RE2) searched in the path, which is decoded, cleaned and without query."""
     methods: Texts = ()
     """Methods, in capitals."""
     networks: Texts = ()
@@ -105,7 +106,7 @@ class AccessRule(Section):
     @property
     def speaks_of_somebody(self) -> bool:
         """Whether it has a subject, named groups of regular expressions included."""
-        return bool(self.subject) or any(_names_somebody(text) for text in (*self.domain_regex, *self.resources))
+        return bool(self.subject) or any(map(named_groups, (*self.domain_regex, *self.resources)))
 
     def _domain_findings(self) -> Iterator[Finding]:
         for index, domain in enumerate(self.domain):
@@ -180,7 +181,7 @@ class AccessControl(Section):
 
 def _is_network(text: str) -> bool:
     try:
-        ip_network(text)
+        parse_network(text)
     except ValueError:
         return False
     return True
@@ -200,9 +201,7 @@ def _pattern_findings(key: str, patterns: tuple[str, ...], *, opens: bool) -> It
     for index, pattern in enumerate(patterns):
         if problem := regex_problem(pattern):
             yield Finding((key, index), problem)
+        elif named_groups(pattern) - _SOMEBODY:
+            yield Finding((key, index), "a named group is User or Group, in this case: write (?:...) for any other")
         elif warning := regex_warning(pattern, ends=opens and key == "domain_regex", begins=opens):
             yield Finding((key, index), warning, "warning")
-
-
-def _names_somebody(pattern: str) -> bool:
-    return "(?P<User>" in pattern or "(?P<Group>" in pattern

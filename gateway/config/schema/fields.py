@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,6 +18,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SerializerFunctionWrapHandler, WrapSerializer
 from pydantic_core import PydanticCustomError
+
+from gateway.access.client_address import parse_network
+from gateway.access.hosts import parse_authority
 
 from .address import Address, TcpAddress, UnixAddress, parse_address
 from .secret import Secret
@@ -35,6 +38,7 @@ __all__ = [
     "Interval",
     "Items",
     "KeyedBy",
+    "LinkUrl",
     "Network",
     "Networks",
     "OptionalFlag",
@@ -250,7 +254,7 @@ def _networks(value: object) -> tuple[Network, ...]:
 
 def _network(text: str) -> Network:
     try:
-        return ip_network(text)
+        return parse_network(text)
     except ValueError as error:
         raise ValueError(f"expected a network such as 10.0.0.0/8: {error}") from None
 
@@ -265,6 +269,20 @@ def _web_url(value: object) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in text:
         raise ValueError("expected an http:// or https:// URL without user, query or fragment")
     return text.rstrip("/")
+
+
+def _link_url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        parse_authority(parts.netloc)
+        # urlsplit passes over line ends, browsers over blanks at the ends and backslashes.
+        good = parts.scheme in ("http", "https") and text.isprintable() and not {" ", "\\"} & {*text}
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("expected an http:// or https:// URL without user, blanks, backslashes and control characters")
+    return text
 
 
 def _web_origins(value: object) -> tuple[str, ...]:
@@ -335,6 +353,8 @@ Items = Annotated[Mapping[str, T], AfterValidator(_frozen), WrapSerializer(_seri
 Addresses = Annotated[tuple[Address, ...], Form.ADDRESSES, BeforeValidator(_guard(_addresses))]
 Networks = Annotated[tuple[Network, ...], Form.TEXTS, BeforeValidator(_guard(_networks))]
 WebUrl = Annotated[str, Form.TEXT, BeforeValidator(_guard(_web_url))]
+LinkUrl = Annotated[str, Form.TEXT, BeforeValidator(_guard(_link_url))]
+"""An address for browsers, as it is written: it may have a query and a fragment."""
 WebOrigins = Annotated[tuple[str, ...], Form.TEXTS, BeforeValidator(_guard(_web_origins))]
 AuditTarget = Annotated[str, Form.AUDIT, BeforeValidator(_guard(_audit_target))]
 StoreUrl = Annotated[str, Form.TEXT, BeforeValidator(_guard(_store_url))]

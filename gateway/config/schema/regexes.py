@@ -1,56 +1,63 @@
-"""What can be said of a regular expression without running it."""
+"""What can be said of a regular expression without a text to search."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
-LONGEST: Final = 512
-"""Characters of an expression."""
-_REPEATED_GROUP: Final = re.compile(r"(?<!\\)\)(?:[*+]|\{\d*,\}|\{\d{2,},?\d*\})")
-_REPEATS: Final = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
+from gateway.access.patterns import BadPattern, Pattern
+
+_BEGINNINGS: Final = ("^", r"\A", "(?i)^")
+_ENDS: Final = ("$", r"\z")
+_OPAQUE: Final = re.compile(r"\\[^Az]|\[\^?\]?[^\]]*\]")
+"""Escapes and classes, but for the escapes that stand for an end of the text."""
+_INNERMOST_GROUP: Final = re.compile(r"\((?!\?[a-zA-Z-]+\))[^()]*\)")
+"""But for flags such as ``(?i)``, which are none."""
+_ELSEWHERE: Final = (
+    (re.compile(r"\(\?<?[=!]"), "it cannot look ahead or behind: write a rule before this one for what it leaves out"),
+    (re.compile(r"\\[1-9]"), "it cannot refer back to a group"),
+    (re.compile(r"\\Z"), r"write $ or \z for \Z"),
+    (re.compile(r"[*+?}]\+|\(\?>"), "nothing is tried twice here: write it without the second + and (?>"),
+)
+"""What other engines know, and what to write instead."""
 
 
 def regex_problem(pattern: str) -> str:
     """Why an expression cannot be used; empty where it can."""
-    if len(pattern) > LONGEST:
-        return f"is longer than {LONGEST} characters"
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        position = getattr(error, "pos", None)
-        text = getattr(error, "msg", "too deep or too large")
-        return f"not a regular expression: {text}" + (f" at position {position}" if position is not None else "")
+        Pattern(pattern)
+    except BadPattern as error:
+        return str(error) + next((f"; {advice}" for found, advice in _ELSEWHERE if found.search(pattern)), "")
     return ""
 
 
 def regex_warning(pattern: str, *, begins: bool, ends: bool) -> str:
     """What is dangerous in a good expression; ``begins`` and ``ends``: where it should be tied down."""
-    if repeats_a_repetition(pattern):
-        return "repeats a group that repeats something: some paths may take very long to compare"
-    if begins and not pattern.startswith(("^", r"\A", "(?P<", "(?i)^")):
-        return "is found anywhere, because it does not begin with ^"
-    if ends and not pattern.endswith(("$", r"\Z")):
-        return "is found in longer hosts too, because it does not end with $"
+    branches = _branches(pattern)
+    if begins and not all(branch.startswith(_BEGINNINGS) for branch in branches):
+        where = "" if len(branches) == 1 else " in each of its branches"
+        return f"is found anywhere, because it does not begin with ^{where}"
+    if ends and not all(branch.endswith(_ENDS) for branch in branches):
+        where = "" if len(branches) == 1 else " in each of its branches"
+        return f"is found in longer hosts too, because it does not end with ${where}"
     return ""
 
 
-def repeats_a_repetition(pattern: str) -> bool:
-    """Whether a group with ``*`` or ``+`` in it, and nothing that must separate the turns, is itself repeated."""
-    for found in _REPEATED_GROUP.finditer(pattern):
-        inside = pattern[_opening(pattern, found.start()) : found.start()]
-        # [^/]+/ within a repeated group ends each turn at a slash, which the turn cannot hold itself.
-        if _REPEATS.search(inside) and not re.search(r"\[\^/\][*+]\??/$|^\((?:\?:)?/\[\^/\][*+]$", inside):
-            return True
-    return False
+@lru_cache(maxsize=4096)
+def named_groups(pattern: str) -> frozenset[str]:
+    """Names of the groups of an expression; none where it is not a good one."""
+    if "(?" not in pattern:
+        return frozenset()
+    try:
+        return Pattern(pattern).names
+    except BadPattern:
+        return frozenset()
 
 
-def _opening(pattern: str, closing: int) -> int:
-    depth = 0
-    for index in range(closing, -1, -1):
-        if index and pattern[index - 1] == "\\":
-            continue
-        depth += (pattern[index] == ")") - (pattern[index] == "(")
-        if not depth:
-            return index
-    return 0
+def _branches(pattern: str) -> list[str]:
+    """Its alternatives where those can be told by a look; else the whole."""
+    plain = _OPAQUE.sub("_", pattern)
+    while "|" in plain and (shorter := _INNERMOST_GROUP.sub("_", plain)) != plain:
+        plain = shorter
+    return [pattern] if "(" in plain or ")" in plain else plain.split("|")

@@ -6,9 +6,9 @@ Only what is certain is said: each criterion of the earlier rule must cover the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
+from gateway.access.client_address import parse_network
 from gateway.access.hosts import MalformedHost, parse_host
 
 from .fields import Network
@@ -75,13 +75,15 @@ def _domain_covered(domain: str, by: Sequence[str]) -> bool:
 
 def _networks_cover(first: AccessRule, second: AccessRule, named: Mapping[str, Sequence[Network]]) -> bool:
     try:
-        inner, outer = (
-            [network for text in rule.networks for network in (named[text] if text in named else (ip_network(text),))]
-            for rule in (second, first)
-        )
+        inner, outer = ([*_networks_of(rule, named)] for rule in (second, first))
     except ValueError:
         return False
     return bool(second.networks) and all(any(_is_part(network, whole) for whole in outer) for network in inner)
+
+
+def _networks_of(rule: AccessRule, named: Mapping[str, Sequence[Network]]) -> Iterator[Network]:
+    for text in rule.networks:
+        yield from named[text] if text in named else (parse_network(text),)
 
 
 def _is_part(network: Network, whole: Network) -> bool:
