@@ -1,7 +1,9 @@
 """Forward auth with wrk: a known session against a bare aiohttp handler, nginx with and without auth_request, and the
 answer's 99th percentile while four clients log in without pause.
 
-The gateway has one core, wrk the other; nginx shares both. Baselines are measured in the same run, between the rows.
+In the first part the server has one core and wrk the other; in the others everything shares both. What cannot be
+passed is measured too: a protocol that gives always the same answer on the same event loop, and auth_request to nginx
+itself.
 """
 
 from __future__ import annotations
@@ -9,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.directory import (
@@ -31,6 +31,8 @@ from bench.directory import (
     name,
     password,
 )
+from bench.wrk import SECONDS, Measured, Rounds, wrk
+from gateway.directory.local_users import hash_password
 from gateway.store.interface import TokenRow
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
@@ -38,8 +40,8 @@ from gateway.tokens.opaque import digest, mint, mint_accessor
 from tests.daemon import Daemon, running
 from tests.proxies.servers import free_port, proxy
 
-SECONDS = 4
-CONNECTIONS = 32
+ROUNDS = 3
+CLIENTS = 4
 PATH = "/api/authz/auth-request"
 HOST = "app.example.com"
 BROWSER = {
@@ -78,6 +80,24 @@ async def main():
 
 uvloop.run(main())
 """
+CONSTANT = """
+import asyncio, sys, uvloop
+
+ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nX: " + b"x" * 200 + b"\\r\\n\\r\\n"
+
+class Protocol(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(ANSWER)
+
+async def main():
+    server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+
+uvloop.run(main())
+"""
 NGINX = """
 worker_processes 2; error_log {folder}/error.log; pid {folder}/nginx.pid; {user}
 events {{ worker_connections 1024; }}
@@ -86,59 +106,25 @@ http {{
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   upstream gateway {{ server unix:{folder}/gateway.sock; keepalive 32; }}
+  upstream yes {{ server unix:{folder}/yes.sock; keepalive 32; }}
+  proxy_http_version 1.1; proxy_set_header Connection "";
+  proxy_pass_request_body off; proxy_set_header Content-Length "";
+  proxy_set_header Host gateway; proxy_set_header X-Original-URL https://app.example.com$request_uri;
+  proxy_set_header X-Original-Method $request_method; proxy_set_header X-Forwarded-For $remote_addr;
+  server {{ listen unix:{folder}/yes.sock; return 200; }}
   server {{ listen 127.0.0.1:{open}; }}
   server {{
     listen 127.0.0.1:{asking};
     location / {{ auth_request /authz; }}
-    location = /authz {{
-      internal; proxy_pass http://gateway/api/authz/auth-request; proxy_http_version 1.1;
-      proxy_set_header Connection ""; proxy_pass_request_body off; proxy_set_header Content-Length "";
-      proxy_set_header Host gateway; proxy_set_header X-Original-URL https://app.example.com$request_uri;
-      proxy_set_header X-Original-Method $request_method; proxy_set_header X-Forwarded-For $remote_addr;
-    }}
+    location = /authz {{ internal; proxy_pass http://gateway/api/authz/auth-request; }}
+  }}
+  server {{
+    listen 127.0.0.1:{asking_nginx};
+    location / {{ auth_request /authz; }}
+    location = /authz {{ internal; proxy_pass http://yes/; }}
   }}
 }}
 """
-
-
-@dataclass(frozen=True)
-class Measured:
-    per_second: float
-    p99_ms: float
-    cpu_us: float = 0.0
-    """Of the server, for one request: what a busy machine changes least."""
-
-
-def wrk(
-    port: int,
-    headers: dict[str, str],
-    *,
-    path: str = PATH,
-    core: int | None = 1,
-    script: Path | None = None,
-    server: int = 0,
-) -> Measured:
-    command = [] if core is None else ["taskset", "-c", str(core)]
-    command += ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency"]
-    for header, value in headers.items():
-        command += ["-H", f"{header}: {value}"]
-    command += ["-s", str(script)] if script else []
-    command.append(f"http://127.0.0.1:{port}{path}")
-    before = cpu_seconds(server) if server else 0.0
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    spent = cpu_seconds(server) - before if server else 0.0
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(text)
-    number, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)", text)[0]
-    milliseconds = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
-    requests = int(re.findall(r"(\d+) requests in", text)[0])
-    per_second = float(re.findall(r"Requests/sec:\s+([\d.]+)", text)[0])
-    return Measured(per_second, milliseconds, spent / requests * 1e6)
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def session_of(state: Path, username: str) -> str:
@@ -159,25 +145,29 @@ async def session_of(state: Path, username: str) -> str:
 
 
 @contextmanager
-def bare() -> Iterator[tuple[int, int]]:
-    """Port and process id of a handler that only says 200."""
+def program(source: str) -> Iterator[tuple[int, int]]:
+    """Port and process id of a small server on the first core."""
     port = free_port()
-    command = ["taskset", "-c", "0", sys.executable, "-c", BARE, str(port)]
+    command = ["taskset", "-c", "0", sys.executable, "-c", source, str(port)]
     with tempfile.TemporaryDirectory() as folder, proxy(command, Path(folder), port) as pid:
         yield port, pid
 
 
 @contextmanager
 def gateway(folder: Path, servers: list[dict[str, object]]) -> Iterator[tuple[Daemon, str]]:
+    """The daemon, and the session of somebody who has logged in to it."""
     (folder / "gateway.conf").write_text(
         'public_url = "https://auth.example.com"\n'
         'session.cookies = [{ domain = "example.com", portal_url = "https://auth.example.com" }]\n'
         'access_control.rules = [{ name = app, domain = "app.example.com", policy = authenticated }]\n'
         "login.cache = 0\n"
     )
-    port = free_port()
+    port, hashed = free_port(), hash_password("local")
     environment = {
         "CLEARML__servers": json.dumps(servers),
+        "CLEARML__users": json.dumps(
+            [{"username": f"local{number}", "password_hash": hashed} for number in range(CLIENTS)]
+        ),
         "CLEARML__audit__to": f"file:{folder}/audit.json",
         "CLEARML__listen": json.dumps([f"127.0.0.1:{port}", f"unix:{folder}/gateway.sock"]),
     }
@@ -187,17 +177,16 @@ def gateway(folder: Path, servers: list[dict[str, object]]) -> Iterator[tuple[Da
 
 
 @contextmanager
-def logging_in(daemon: Daemon) -> Iterator[list[int]]:
-    """Four clients that log in without pause; how many logins each has made."""
-    stop, counts = threading.Event(), [0] * 4
+def logging_in(daemon: Daemon, credentials: Callable[[int, int], tuple[str, str]]) -> Iterator[list[int]]:
+    """Clients that log in without pause; how many logins each has made. ``credentials`` of a client's nth login."""
+    stop, counts = threading.Event(), [0] * CLIENTS
 
     def client(number: int) -> None:
         while not stop.is_set():
-            person = (number * 2500 + counts[number]) % USERS
-            daemon.token(name(person), password(person))
+            daemon.token(*credentials(number, counts[number]))
             counts[number] += 1
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -208,20 +197,91 @@ def logging_in(daemon: Daemon) -> Iterator[list[int]]:
             thread.join()
 
 
-def through_nginx(folder: Path, cookie: dict[str, str]) -> None:
+def of_directory(client: int, login: int) -> tuple[str, str]:
+    """Every login is another person's."""
+    person = (client * USERS // CLIENTS + login) % USERS
+    return name(person), password(person)
+
+
+def of_configuration(client: int, _: int) -> tuple[str, str]:
+    """A local user, whose password has an argon2id hash."""
+    return f"local{client}", "local"
+
+
+def answers(daemon: Daemon, headers: Mapping[str, str], folder: Path) -> None:
+    """A known session against a bare handler, and against what any Python program could do at best."""
+    script = folder / "distinct.lua"
+    script.write_text(DISTINCT)
+    with program(BARE) as (bare_port, bare), program(CONSTANT) as (constant_port, constant):
+        ask = partial(wrk, headers=headers, core=1)
+        url = f"http://127.0.0.1:{daemon.port}{PATH}"
+        rows = {
+            "bare aiohttp handler": partial(ask, f"http://127.0.0.1:{bare_port}/", serving=[bare]),
+            "known session": partial(ask, url, serving=[daemon.process.pid]),
+            "  every time another URL": partial(ask, url, serving=[daemon.process.pid], script=script),
+            "limit: always the same": partial(ask, f"http://127.0.0.1:{constant_port}/", serving=[constant]),
+        }
+        os.sched_setaffinity(daemon.process.pid, {0})
+        rounds = Rounds(rows, ROUNDS)
+        os.sched_setaffinity(daemon.process.pid, range(os.cpu_count() or 1))
+    for what in rows:
+        row = rounds.median(what)
+        ratio = rounds.ratio(what, "bare aiohttp handler", lambda measured: measured.per_second)
+        by_cpu = 1 / rounds.ratio(what, "bare aiohttp handler", lambda measured: measured.cpu_us)
+        aim = "  (aim: 4)" if what == "known session" else ""
+        print(
+            f"{what:26} {row.per_second:8.0f} /s  p99 {row.p99_ms:6.2f} ms  {row.cpu_us:5.1f} us CPU  "
+            f"{ratio:5.2f} x, by CPU {by_cpu:5.2f} x{aim}"
+        )
+
+
+def beside_logins(daemon: Daemon, headers: Mapping[str, str]) -> None:
+    """The 99th percentile of the same answer, with and without logins."""
+    check = partial(wrk, f"http://127.0.0.1:{daemon.port}{PATH}", headers, [daemon.process.pid])
+    made = {of_directory: 0, of_configuration: 0}
+
+    def during(credentials: Callable[[int, int], tuple[str, str]]) -> Measured:
+        with logging_in(daemon, credentials) as counts:
+            measured = check()
+            made[credentials] += sum(counts)
+        return measured
+
+    rows = {
+        "known session, alone": check,
+        "  4 clients log in, LDAP": partial(during, of_directory),
+        "  4 clients, argon2id": partial(during, of_configuration),
+    }
+    rounds = Rounds(rows, ROUNDS)
+    for what, count in zip(rows, (0, *made.values()), strict=True):
+        row, ratio = rounds.median(what), rounds.ratio(what, "known session, alone", lambda measured: measured.p99_ms)
+        logins = f"  {ratio:5.2f} x p99 (aim: at most 2), {count / ROUNDS / SECONDS:.0f} logins/s" if count else ""
+        print(f"{what:26} {row.per_second:8.0f} /s  p99 {row.p99_ms:6.2f} ms{logins}")
+
+
+def through_nginx(daemon: Daemon, headers: Mapping[str, str], folder: Path) -> None:
+    """A static file, open and behind auth_request."""
     (folder / "site").mkdir()
     (folder / "site" / "page").write_bytes(b"x" * 1024)
-    open_port, asking = free_port(), free_port()
+    ports = {"open": free_port(), "asking": free_port(), "asking_nginx": free_port()}
     user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, open=open_port, asking=asking, user=user))
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user, **ports))
     file, log = str(folder / "nginx.conf"), str(folder / "error.log")
     command = ["nginx", "-p", str(folder), "-c", file, "-e", log, "-g", "daemon off;"]
-    with proxy(command, folder, asking):
-        plain = wrk(open_port, {**BROWSER, **cookie}, path="/page", core=None)
-        asked = wrk(asking, {**BROWSER, **cookie}, path="/page", core=None)
-    print(f"nginx, 1 KiB file          {plain.per_second:9.0f} /s")
-    ratio = asked.per_second / plain.per_second
-    print(f"  asking for each request  {asked.per_second:9.0f} /s  {ratio:5.2f} x (aim: 0.7)")
+    with proxy(command, folder, ports["asking_nginx"]) as nginx:
+        workers = Path(f"/proc/{nginx}/task/{nginx}/children").read_text().split()
+        serving = [daemon.process.pid, *map(int, workers)]
+        rows = {
+            what: partial(wrk, f"http://127.0.0.1:{ports[port]}/page", headers, serving)
+            for what, port in (
+                ("nginx, 1 KiB file", "open"), ("  asking for each request", "asking"),
+                ("  limit: asking nginx", "asking_nginx"),
+            )
+        }  # fmt: skip
+        rounds = Rounds(rows, ROUNDS)
+    for what in rows:
+        row, ratio = rounds.median(what), rounds.ratio(what, "nginx, 1 KiB file", lambda measured: measured.per_second)
+        aim = "  (aim: 0.7)" if what.endswith("each request") else ""
+        print(f"{what:26} {row.per_second:8.0f} /s  {row.cpu_us:5.1f} us CPU of all  {ratio:5.2f} x{aim}")
 
 
 def main() -> None:
@@ -237,33 +297,11 @@ def main() -> None:
             "group_search_filter_user_attribute": "dn",
             "group_search_base_dns": [GROUP_BASE],
         }
-        with gateway(folder, [server]) as (daemon, value), bare() as (bare_port, bare_pid):
-            os.sched_setaffinity(daemon.process.pid, {0})
+        with gateway(folder, [server]) as (daemon, value):
             cookie = {"Cookie": f"theme=dark; __Secure-gw={value}"}
-            headers = {**QUESTION, **cookie}
-            script = folder / "distinct.lua"
-            script.write_text(DISTINCT)
-            wrk(daemon.port, headers)
-            baseline = wrk(bare_port, headers, path="/", server=bare_pid)
-            known = wrk(daemon.port, headers, server=daemon.process.pid)
-            distinct = wrk(daemon.port, headers, script=script, server=daemon.process.pid)
-            rows = {"bare aiohttp handler": baseline, "known session": known, "  every time another URL": distinct}
-            for what, row in rows.items():
-                ratio, by_cpu = row.per_second / baseline.per_second, baseline.cpu_us / row.cpu_us
-                print(
-                    f"{what:26} {row.per_second:9.0f} /s  p99 {row.p99_ms:7.2f} ms  {row.cpu_us:6.1f} us CPU  "
-                    f"{ratio:5.2f} x, by CPU {by_cpu:5.2f} x" + (" (aim: 4)" if row is known else "")
-                )
-            with logging_in(daemon) as counts:
-                before = sum(counts)
-                busy = wrk(daemon.port, headers)
-                logins = (sum(counts) - before) / SECONDS
-            print(
-                f"  while 4 clients log in   {busy.per_second:9.0f} /s  p99 {busy.p99_ms:7.2f} ms  "
-                f"{busy.p99_ms / known.p99_ms:5.2f} x p99 (aim: at most 2), {logins:.0f} logins/s"
-            )
-            os.sched_setaffinity(daemon.process.pid, range(os.cpu_count() or 1))
-            through_nginx(folder, cookie)
+            answers(daemon, {**QUESTION, **cookie}, folder)
+            beside_logins(daemon, {**QUESTION, **cookie})
+            through_nginx(daemon, {**BROWSER, **cookie}, folder)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class Attempt:
     """Name of the machine, as its program tells it; noted as where a key was last used."""
     server: str = ""
     """The server that the dialect names; the realm where it names none (DECISIONS 3)."""
+    no_keys: bool = False
+    """Keys of programs do not count, as without ``clearml`` in ``access_control.accept``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,9 @@ class Login:
         if attempt.server:
             await gate.count_for_address()
             return Denied("keys are for dialects that name no server")
+        if attempt.no_keys:
+            await gate.count_for_address()
+            return Denied("access_control.accept has no clearml, whose keys these are")
         service = self._services.identity(attempt.username, attempt.password)
         if service is not None:
             return service

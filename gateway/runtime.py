@@ -20,6 +20,7 @@ from gateway.directory.realm import Realm
 from gateway.directory.recheck import Recheck
 from gateway.freshness import Freshness
 from gateway.gate import Turns
+from gateway.gentle import let_others_first
 from gateway.identities import Identities
 from gateway.login import Login
 from gateway.sessions import Sessions
@@ -127,7 +128,7 @@ class Runtime:
         self._turns = Turns()
         self._pools = Pools()
         self._activity = Activity(store)
-        self._hash_threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="password-hash")
+        self._hash_threads = ThreadPoolExecutor(HASH_THREADS, "password-hash", initializer=let_others_first)
         self._draining_away: dict[asyncio.Task[None], Live] = {}
         self._chores: list[asyncio.Task[None]] = []
 

@@ -15,8 +15,8 @@ HOST_COOKIE: Final = "__Host-gw"
 """For one host alone: browsers take it from https and without ``Domain`` only."""
 DOMAIN_COOKIE: Final = "__Secure-gw"
 """For all hosts of a domain: browsers take it from https only."""
-MOST_CANDIDATES: Final = 4
-"""Cookies of one name that are looked up; nested domains make duplicates, and so does a stranger."""
+MOST_CANDIDATES: Final = 16
+"""Cookies of one name that are looked up; nested domains make duplicates, and so does who owns a host beside ours."""
 _VALUE: Final = r"[A-Za-z0-9_-]{43}"
 """32 octets in base64url (configuration.md 3)."""
 _END: Final = r"(?=;|$|,\s{0,8}[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}=)"

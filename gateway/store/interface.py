@@ -287,7 +287,11 @@ class Store(Protocol):
         """
 
     def version(self) -> int:
-        """A number that moves when any process wrote, this one included. Microseconds; compare for inequality only."""
+        """A number that moves when any process, this one included, changed what known tokens and answers rest on.
+
+        That is everything but new tokens and people, uses of tokens, when people were last looked up, failures,
+        preferences, settings and signing keys. Microseconds; compare for inequality only.
+        """
 
     async def identity_save(
         self,

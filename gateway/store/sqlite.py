@@ -96,6 +96,8 @@ _NEXT_GENERATION: Final = "UPDATE settings_generation SET number = number + 1 WH
 _SETTING_SET: Final = f"INSERT OR REPLACE INTO settings ({rows.SETTING}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 _SETTING_FORGET: Final = "DELETE FROM settings WHERE path = ?"
 
+_CHANGES: Final = "SELECT number FROM changes"
+
 _PRUNE: Final = (
     "DELETE FROM revoked WHERE session_id IN (SELECT session_id FROM revoked WHERE until <= :now LIMIT :limit)",
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE expires_at <= :now LIMIT :limit)",
@@ -118,6 +120,8 @@ class SqliteStore(VaultTables):
         self._writer = writer
         self._reader = reader
         self._failures_until_eviction = 0
+        self._written = self._changes = -1
+        """What SQLite said of writes by anybody when ``changes`` was read, and what that was."""
 
     @classmethod
     def open(
@@ -161,7 +165,12 @@ class SqliteStore(VaultTables):
         return await self._writer.run(job)
 
     def version(self) -> int:
-        return int(self._read("PRAGMA data_version")[0][0])
+        [[written]] = self._read("PRAGMA data_version")
+        if written != self._written:
+            # In this order: what is written in between moves data_version once more.
+            self._changes = int(self._read(_CHANGES)[0][0])
+            self._written = written
+        return self._changes
 
     # identities
 

@@ -93,7 +93,7 @@ class Issuer:
     async def identity_of(self, token: str, now: int) -> Identity:
         """Whose token it is. Raises jwt.InvalidToken and Revoked.
 
-        A verified token stays verified until any process writes to the store; then revocation and owner are read anew.
+        A verified token stays verified until the store's version moves; then revocation and owner are read anew.
         """
         key = digest(token)
         version = self._store.version()

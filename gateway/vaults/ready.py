@@ -94,7 +94,7 @@ def _cost(content: Ready | None) -> int:
 
 
 class Answers:
-    """Whole answers by question, as long as no process has written anything to the store and no token has ended."""
+    """Whole answers by question, as long as the store's version does not move and no token has ended."""
 
     def __init__(self, entries: int = 10_000, limit: int = MAX_CACHED) -> None:
         self._most = entries

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from gateway.serve.application import Runner
 from gateway.serve.authz.known import KnownAnswers
-from gateway.serve.authz.plain_request import read_plain
+from gateway.serve.authz.plain_request import cut_url, read_plain
 from gateway.serve.connection import Connection, Server
 from gateway.serve.self_test import fast_path_problem
 from tests.serve.asking import CONFIGURATION, ENDPOINTS, question
@@ -28,15 +29,24 @@ FINAL = b"GET /healthz/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 class Counted:
-    """Counts what the fast path answers."""
+    """Counts what the fast path is asked and answers."""
 
     def __init__(self, answers: KnownAnswers) -> None:
         self._answers = answers
-        self.given = 0
+        self.asked = self.given = self.again = self.of_known_askers = 0
+        self.statuses: Counter[bytes] = Counter()
 
     def find(self, data: bytes, peer: str) -> bytes | None:
+        known, askers = len(self._answers._answers), len(self._answers._askers)
         answer = self._answers.find(data, peer)
-        self.given += answer is not None
+        self.asked += 1
+        if answer is not None:
+            self.given += 1
+            self.statuses[answer[9:12]] += 1
+            if answer.startswith(b"HTTP/1.1 200"):
+                more, more_askers = len(self._answers._answers) - known, len(self._answers._askers) - askers
+                self.again += not more
+                self.of_known_askers += more > more_askers
         return answer
 
 
@@ -72,8 +82,18 @@ class Requests:
 
     def _plain(self) -> bytes:
         pick = self._random.choice
+        if self._random.random() < 0.5:
+            cookie = pick(self._cookies[:2] * 4 + self._cookies)
+            return question(pick(ENDPOINTS), self._page(), ("Accept", "text/html"), ("Cookie", cookie))
         headers = [*dict.fromkeys(pick(PLAIN) for _ in range(3)), ("Cookie", pick(self._cookies[:2] * 4 + self._cookies))]
         return question(pick(ENDPOINTS), pick(URLS), *dict(headers).items(), method=pick(("GET", "HEAD", "GET")))
+
+    def _page(self) -> str:
+        """One of many URLs, which differ in all that rules look at."""
+        pick = self._random.choice
+        scheme, host = pick(("https",) * 8 + ("http", "wss")), pick(("app.example.com",) * 9 + OTHER_HOSTS)
+        path = pick(("/page",) * 9 + OTHER_PATHS)
+        return f"{scheme}://{host}{path}{pick(('', f'/{self._random.randrange(20)}', '?a=1'))}"
 
     def _any(self) -> bytes:
         pick = self._random.choice
@@ -121,6 +141,8 @@ URLS = [
     f"{APP}/public/%2e%2e/secret", f"{APP}/a%2fb", f"{APP}/%zz", f"{APP}/ä", "https://grafana.example.com/", "https://other.test/",
     "https://static.test:8443/", "http://app.example.com/x", "https://APP.example.com.:443/x", f"{APP}/x;y", f"{APP}//x", f"{APP}/x#y",
 ]  # fmt: skip
+OTHER_HOSTS = ("APP.example.com", "keys.example.com", "grafana.example.com", "other.test", "x y")
+OTHER_PATHS = ("/public", "/secret", "/admin", "/api", "/a/..", "/a%2f", "//", "", "page", "/%zz", "/\x7f", "/#", "/;")
 PLAIN = [
     ("Accept", "text/html"), ("Accept", "*/*"), ("User-Agent", "Mozilla/5.0"), ("Accept-Language", "en"), ("X-Empty", ""),
     ("Sec-Fetch-Mode", "navigate"), ("X-Requested-With", "XMLHttpRequest"), ("Remote-User", "root"), ("x-lower", "1"),
@@ -183,7 +205,12 @@ async def test_both_ways_answer_alike(tmp_path: Path) -> None:
             one, other = await asyncio.gather(*(answers(port, requests, how, cuts) for port in (fast, slow)))
             assert [DATE.sub(b"", text) for text in one] == [DATE.sub(b"", text) for text in other], requests
             sent += len(requests)
-        assert counted.given > REQUESTS / 5
+        # Both ways must not have been the slow one: nor for the same octets, another URL, refusals.
+        assert counted.given > REQUESTS / 4
+        assert counted.asked - counted.given > REQUESTS / 10
+        assert counted.again > 100
+        assert counted.of_known_askers > 150
+        assert all(counted.statuses[status] > 40 for status in (b"200", b"302", b"401", b"403"))
 
 
 PLAIN_REQUEST = question("forward-auth", f"{APP}/x", ("Cookie", "a=b"))
@@ -228,6 +255,37 @@ def test_only_the_plainest_requests_are_read() -> None:
     assert [sent for sent in NOT_PLAIN if read_plain(sent) is not None] == []
 
 
+URL_LINE = b"\r\nX-Original-URL: "
+ASKED = b"GET /api/authz/auth-request HTTP/1.1\r\nHost: a" + URL_LINE + b"%s\r\nX: y\r\n\r\n"
+FORWARDED = b"GET /api/authz/forward-auth? HTTP/1.1\r\nX-Original-URL: /x\r\nX-Forwarded-Uri: %s\r\n\r\n"
+ENVOY = b"HEAD /api/authz/ext-authz%s HTTP/1.1\r\nHost: a\r\n\r\n"
+# a request, the first letter of its endpoint, and the URL that is cut out of it
+CUTS = [
+    (ASKED % b"https://a/b?c=%20&d", b"a", "https://a/b?c=%20&d"),
+    (FORWARDED % b"/b", b"f", "/b"),
+    (ENVOY % b"/b?c", b"e", "/b?c"),
+    (ENVOY % b"", b"e", ""),
+    (ENVOY % b"/b c", b"e", ""),
+    (ENVOY.replace(b"Host: a", b"X: y /api/authz/ext-authz/b HTTP/1.1") % b"", b"e", ""),
+    (ASKED.replace(b"X: y", b"X-Original-URL: https://a/b") % b"", b"a", ""),
+    *((ASKED % odd, b"a", "") for odd in (b"", b" https://a/", b"https://a/ ", b"https://a/\xc3\xa4", b"https://a/\nX: z", b"https://a/\rX", b"/a#b", b"\t")),
+    (ASKED.replace(b"URL: ", b"URL:") % b"/b", b"a", ""),
+    (ASKED.replace(b"X-Original-URL", b"x-original-url") % b"/b", b"a", ""),
+    (ASKED % b"/b", b"f", ""),
+    (ASKED % b"/b", b"x", ""),
+    (ASKED % b"/b", b"", ""),
+    (ASKED[: ASKED.index(b"%s")] + b"/b", b"a", ""),
+    (b"", b"a", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "letter", "url"), CUTS)
+def test_only_plain_urls_are_cut_out(sent: bytes, letter: bytes, url: str) -> None:
+    rest, found = cut_url(sent, letter)
+    assert found == url
+    assert rest == (sent.replace(url.encode(), b"", 1) if url else b"")
+
+
 async def test_what_was_revoked_is_refused_at_the_next_question(tmp_path: Path) -> None:
     """Of a known answer, within one connection; by this process and by another one (D18)."""
     async with room_of(tmp_path, CONFIGURATION) as room, both_ways(room) as (fast, _, counted):
@@ -241,7 +299,12 @@ async def test_what_was_revoked_is_refused_at_the_next_question(tmp_path: Path) 
 
         assert [await status() for _ in range(3)] == [200] * 3
         assert counted.given == 2
+        sent = sent.replace(b"/x\r\n", b"/z\r\n")
+        assert await status() == 200
+        assert (counted.given, counted.of_known_askers) == (3, 1)
         assert await room.live.sessions.revoke(session.row.accessor, session.row.identity, int(time.time()))
+        assert await status() == 401
+        sent = sent.replace(b"/z\r\n", b"/y\r\n")  # whose other headers are known
         assert await status() == 401
         # A known person whom the configuration takes away
         session = await room.session("bob")
@@ -249,12 +312,21 @@ async def test_what_was_revoked_is_refused_at_the_next_question(tmp_path: Path) 
         assert [await status() for _ in range(3)] == [200] * 3
         await room.reload(CONFIGURATION.replace("{ username = bob,", "{ username = rob,"))
         assert await status() == 401
+        sent = sent.replace(b"/x\r\n", b"/y\r\n")
+        assert await status() == 401
         # A rule that the configuration takes away
         sent = question("auth-request", f"{APP}/public/x")
         await room.reload(CONFIGURATION)
         assert [await status() for _ in range(3)] == [200] * 3
         await room.reload(CONFIGURATION.replace("policy = bypass", "policy = authenticated"))
         assert await status() == 401
+        # A proxy that the configuration trusts no more
+        await room.reload(CONFIGURATION)
+        assert [await status() for _ in range(3)] == [200] * 3
+        await room.reload(CONFIGURATION + 'trusted_proxies = ["192.0.2.99"]\n')
+        assert await status() == 403
+        sent = sent.replace(b"/x\r\n", b"/y\r\n")
+        assert await status() == 403
         writer.close()
         await writer.wait_closed()
 

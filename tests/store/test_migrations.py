@@ -63,7 +63,7 @@ async def test_an_older_schema_is_brought_up_with_its_rows(path: Path, sealer: S
     assert applied(path) == [*NOW, LATER.number]
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT id, nick FROM identities").fetchall() == [(saved.id, "none;")]
-        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchall() == [(1,)]
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name = 'a'").fetchall() == [(1,)]
 
 
 async def test_settings_come_to_a_database_of_the_first_version(path: Path, sealer: Sealer) -> None:

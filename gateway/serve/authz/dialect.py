@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from gateway.access.decision import Endpoint, Outcome, answer, caller_of
 from gateway.access.redirects import login_location
 from gateway.access.target import Malformed
 from gateway.serve.authz.judge import Judge, Verdict
-from gateway.serve.authz.question import FORWARDED_FOR, Clients, Headers, Question, read_question
+from gateway.serve.authz.question import FORWARDED_FOR, Asker, Clients, Headers, Question, read_target, urls_of
 from gateway.serve.authz.reply import ReadyResponse, Reply, refusing
 from gateway.serve.client import peer_of
 from gateway.sessions import Stale
@@ -54,12 +55,13 @@ class Authz:
         now = int(time.time())
         keep_alive = request.keep_alive and not request.body_exists
         try:
-            question = self._question(endpoint, request.method, request.raw_path, request.headers, peer_of(request))
+            asker = self.asker(endpoint, request.method, request.headers, peer_of(request))
+            if asker is None:
+                return ReadyResponse(_refusal(Outcome.FORBID, endpoint), now, keep_alive=keep_alive)
+            question = self._question(asker, urls_of(endpoint, request.raw_path, request.headers))
         except (Malformed, MalformedAddress) as error:
             log.debug("%s: malformed question: %s", endpoint, error)
             return ReadyResponse(_refusal(Outcome.MALFORMED, endpoint), now, keep_alive=keep_alive)
-        if question is None:
-            return ReadyResponse(_refusal(Outcome.FORBID, endpoint), now, keep_alive=keep_alive)
         try:
             verdict = await self._judge.judge(question, now)
         except (StoreError, Stale) as error:
@@ -67,30 +69,27 @@ class Authz:
             return ReadyResponse(_refusal(Outcome.UNAVAILABLE, endpoint), now, keep_alive=keep_alive)
         return ReadyResponse(self._said(question, verdict), now, keep_alive=keep_alive)
 
-    def answer_at_once(
-        self, endpoint: Endpoint, method: str, raw_target: str, headers: Headers, peer: str, now: int
-    ) -> KnownAnswer | None:
-        """The same answer, if nothing need be waited for. Raises StoreError."""
-        try:
-            question = self._question(endpoint, method, raw_target, headers, peer)
-        except (Malformed, MalformedAddress):
-            return None
-        verdict = self._judge.judge_at_once(question, now) if question else None
-        if question is None or verdict is None:
-            return None
-        return KnownAnswer(self._said(question, verdict), verdict.holder, str(question.client or ""))
-
-    def _question(
-        self, endpoint: Endpoint, method: str, raw_target: str, headers: Headers, peer: str
-    ) -> Question | None:
-        """None: somebody asks who is no proxy of ours. Raises Malformed and MalformedAddress."""
+    def asker(self, endpoint: Endpoint, method: str, headers: Headers, peer: str) -> Asker | None:
+        """Who asks, by what method and headers; None: it is no proxy of ours. Raises MalformedAddress."""
         if not self._clients.is_proxy(peer):
             return None
-        client = self._clients.client(peer, headers.getall(FORWARDED_FOR, ()))
-        return read_question(endpoint, method, raw_target, headers, client, insecure=self._insecure)
+        client, address = self._clients.client(peer, headers.getall(FORWARDED_FOR, ()))
+        return Asker(endpoint, method, headers, client, address)
+
+    def answer_at_once(self, asker: Asker, urls: Sequence[str], now: int) -> KnownAnswer | None:
+        """The answer about what ``urls_of`` finds in the request, if nothing need be waited for.
+
+        Raises Malformed and StoreError.
+        """
+        question = self._question(asker, urls)
+        verdict = self._judge.judge_at_once(question, now)
+        return None if verdict is None else KnownAnswer(self._said(question, verdict), verdict.holder, asker.address)
+
+    def _question(self, asker: Asker, urls: Sequence[str]) -> Question:
+        return Question(asker, read_target(asker, urls, insecure=self._insecure))
 
     def _said(self, question: Question, verdict: Verdict) -> Reply:
-        target, endpoint = question.target, question.endpoint
+        target, endpoint = question.target, question.asker.endpoint
         if verdict.outcome is Outcome.PASS:
             return self.holders.passing(verdict.holder, endpoint, verdict.decision.headers)
         location = ""
@@ -98,7 +97,7 @@ class Authz:
         if verdict.outcome is Outcome.CHALLENGE and scope is not None:
             location = login_location(scope.portal_url, target.url, target.method, self._access.return_urls)
         said = answer(
-            verdict.outcome, endpoint, method=target.method, caller=caller_of(target.method, question.headers),
+            verdict.outcome, endpoint, method=target.method, caller=caller_of(target.method, question.asker.headers),
             location=location, basic=verdict.decision.basic, retry_seconds=verdict.retry_seconds,
         )  # fmt: skip
         return refusing(said, verdict.outcome)

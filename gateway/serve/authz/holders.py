@@ -1,7 +1,7 @@
 """Who holds a session or token, with everything that answers need of them, for as long as nothing can have changed.
 
-A known holder costs a look at the store's version, once in a turn of the event loop. When any process wrote, when the
-directory is due to be asked again, or an end has come, the holder is found anew.
+A known holder costs a look at the store's version, once in a turn of the event loop. When any process changed what
+holders rest on, when the directory is due to be asked again, or an end has come, the holder is found anew.
 """
 
 from __future__ import annotations

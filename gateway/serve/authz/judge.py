@@ -11,10 +11,12 @@ from multidict import istr
 from gateway.access.credentials import NOTHING, Kind, Presented, presented
 from gateway.access.decision import RETRY_SECONDS, Outcome
 from gateway.access.rules import Decision
+from gateway.grants.lockout import address_key
 from gateway.identity import Identity, fold_name
 from gateway.login import Attempt, Denied, Throttled, Unavailable
 from gateway.serve.authz.holders import Holder, Holders
 from gateway.serve.authz.question import Question
+from gateway.serve.authz.seldom import Seldom
 from gateway.telemetry.audit import new_event
 from gateway.tokens.opaque import PERSONAL_PREFIX, Form, digest, form_of
 
@@ -65,6 +67,7 @@ class Judge:
         self._accepts_personal = "personal" in control.accept
         self._accepts_clearml = "clearml" in control.accept
         self._passes_preflights = control.preflight == "pass"
+        self._seldom = Seldom()
         self.holders = Holders(live)
 
     async def judge(self, question: Question, now: int) -> Verdict:
@@ -97,7 +100,7 @@ class Judge:
             return opened
         if self._accepts_clearml and any(self._credentials(question)):
             return None
-        given = self._given(opened, frozenset())
+        given = self._given_at_once(opened)
         if given.kind is Kind.NOTHING:
             return _unknown(opened, given)
         if given.kind is Kind.SESSION and len(given.sessions) == 1 and opened.scope is not None:
@@ -108,10 +111,16 @@ class Judge:
             return None
         return None if holder is None else self._of_holder(opened, given, holder)
 
+    def _given_at_once(self, case: _Case) -> Presented:
+        found, key = case.question.asker.given, (case.scope.name if case.scope else "", case.first.basic)
+        if (given := found.get(key)) is None:
+            given = found[key] = self._given(case, frozenset())
+        return given
+
     def _open(self, question: Question, now: int) -> Verdict | _Case:
         """What the rules say of everybody comes first: a bypass looks at no credential, and nobody is asked for one
         where it could not help."""
-        first = self._rules.decide(question.target, question.client)
+        first = self._rules.decide(question.target, question.asker.client)
         if first.outcome is not Outcome.CHALLENGE:
             return Verdict(first.outcome, first)
         if self._passes_preflights and _is_preflight(question):
@@ -119,10 +128,11 @@ class Judge:
         return _Case(question, first, self._live.access.scopes.for_host(question.target.host), now)
 
     def _credentials(self, question: Question) -> tuple[str, ...]:
-        return (*question.headers.getall(_AUTHORIZATION, ()), *question.headers.getall(_PROXY_AUTHORIZATION, ()))
+        headers = question.asker.headers
+        return (*headers.getall(_AUTHORIZATION, ()), *headers.getall(_PROXY_AUTHORIZATION, ()))
 
     def _given(self, case: _Case, verified: frozenset[str]) -> Presented:
-        headers, scope = case.question.headers, case.scope
+        headers, scope = case.question.asker.headers, case.scope
         authorization, proxy = headers.getall(_AUTHORIZATION, ()), headers.getall(_PROXY_AUTHORIZATION, ())
         cookies = headers.getall(_COOKIE, ()) if scope else ()
         if not authorization and not proxy and not cookies:
@@ -163,7 +173,10 @@ class Judge:
 
     async def _by_password(self, case: _Case, given: Presented) -> Verdict:
         question = case.question
-        attempt = Attempt(given.username, given.password, question.client, DIALECT, _shown(question))
+        attempt = Attempt(
+            given.username, given.password, question.asker.client, DIALECT, _shown(question),
+            no_keys=not self._accepts_clearml,
+        )  # fmt: skip
         match await self._live.login.check(attempt):
             case Identity() as identity:
                 return self._of_holder(case, given, self.holders.by_login(identity))
@@ -179,10 +192,9 @@ class Judge:
         """The rules once more, for somebody; ``holder`` None: what was shown is not good."""
         question = case.question
         if holder is None:
-            self._audit(question, "the token is not valid")
-            return _unknown(case, replace(given, kind=Kind.INVALID))
-        self.holders.touch(holder, case.now, str(question.client or ""))
-        final = self._rules.decide(question.target, question.client, holder.terms)
+            return self._refused(case, given, "the token is not valid")
+        self.holders.touch(holder, case.now, question.asker.address)
+        final = self._rules.decide(question.target, question.asker.client, holder.terms)
         if final.outcome is not Outcome.PASS:
             self._audit(question, final.why, holder.identity)
         elif given.kind is Kind.PASSWORD and not final.basic:
@@ -192,11 +204,21 @@ class Judge:
             return Verdict(Outcome.FORBID, final)
         return Verdict(final.outcome, final, holder)
 
+    def _refused(self, case: _Case, given: Presented, reason: str) -> Verdict:
+        """What was shown is not good, as can be said without work that would have to be limited."""
+        asker = case.question.asker
+        network = address_key(asker.client).shown if asker.client else ""
+        untold = self._seldom.untold((network, reason), case.now)
+        if untold is not None:
+            more = f"; {untold} like it were not told since the last one from {network}" if untold else ""
+            self._audit(case.question, reason + more)
+        return _unknown(case, replace(given, kind=Kind.INVALID))
+
     def _audit(self, question: Question, reason: str, identity: Identity | None = None) -> None:
         server, user = (identity.account.server, identity.account.username) if identity else ("", "")
         event = new_event(
             time.time(), "access", "failure", generation=self._live.generation, reason=reason, dialect=DIALECT,
-            server=server, user=user, client=str(question.client or ""), target=_shown(question),
+            server=server, user=user, client=question.asker.address, target=_shown(question),
         )  # fmt: skip
         self._live.audit.write(event)
 
@@ -211,7 +233,7 @@ def _unknown(case: _Case, given: Presented) -> Verdict:
 
 def _is_preflight(question: Question) -> bool:
     """A CORS preflight, which browsers send without credentials (Fetch standard 4.8)."""
-    headers = question.headers
+    headers = question.asker.headers
     return question.target.method == "OPTIONS" and bool(headers.get(_ORIGIN) and headers.get(_REQUESTED_METHOD))
 
 

@@ -25,6 +25,31 @@ _OTHERS: Final = re.compile(
     re.IGNORECASE,
 )
 
+_CUTS: Final = {
+    b"a": (b"\r\nX-Original-URL: ", b"\r\n"),
+    b"f": (b"\r\nX-Forwarded-Uri: ", b"\r\n"),
+    b"e": (b" /api/authz/ext-authz", b" HTTP/1.1\r\n"),
+}
+"""Between what the URL stands that an endpoint is asked about, by the first letter of the endpoint."""
+_URL: Final = re.compile(rb"[!-\"$-~]+")
+
+
+def cut_url(data: bytes, endpoint: bytes) -> tuple[bytes, str]:
+    """A request without the URL that it asks about, and that URL; both empty where there is none of a plain form.
+
+    ``endpoint`` is the first letter of its name. What is left of two requests is the same only if either is read as
+    the other but for the URL, provided that one of them is of the plainest shape.
+    """
+    if endpoint not in _CUTS:
+        return b"", ""
+    before, after = _CUTS[endpoint]
+    # Only ever the first place: at a later one the client could have put what is left of another request.
+    place = data.find(before)
+    start = place + len(before)
+    end = data.find(after, start)
+    url = _URL.fullmatch(data, start, end) if place >= 0 and end >= 0 else None
+    return (data[:start] + data[end:], url[0].decode("ascii")) if url else (b"", "")
+
 
 def read_plain(data: bytes) -> tuple[str, str, CIMultiDict[str]] | None:
     """Method, target and headers of one whole request; None where it is not of the plainest shape."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +18,7 @@ from gateway.access.client_address import (
     is_trusted,
     parse_address,
 )
+from gateway.access.credentials import Presented
 from gateway.access.decision import Endpoint
 from gateway.access.target import Target, auth_request_target, ext_authz_target, forward_auth_target
 
@@ -41,15 +42,28 @@ _NONE: Final[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """All of a question but its target: what a proxy sends again and again about one client's requests."""
+
+    endpoint: Endpoint
+    method: str
+    """Of the request that asks."""
+    headers: Headers
+    """Those of the request that asks, in which the proxy sent the client's on."""
+    client: Address | None
+    """None where only a unix socket is known of it."""
+    address: str
+    """The same in words; empty for None."""
+    given: dict[tuple[str, bool], Presented] = field(default_factory=dict, repr=False)
+    """What the headers show, by the name of the cookie and whether a password counts; found once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """May this request pass?"""
 
-    endpoint: Endpoint
+    asker: Asker
     target: Target
-    client: Address | None
-    """None where only a unix socket is known of it."""
-    headers: Headers
-    """Those of the request that asks, in which the proxy sent the client's on."""
 
 
 class Clients:
@@ -64,8 +78,8 @@ class Clients:
         """Whether to answer a peer at all. Raises MalformedAddress."""
         return self._is_proxy(peer)
 
-    def client(self, peer: str, forwarded_for: Sequence[str]) -> Address | None:
-        """The client behind a proxy of ours. Raises MalformedAddress."""
+    def client(self, peer: str, forwarded_for: Sequence[str]) -> tuple[Address | None, str]:
+        """The client behind a proxy of ours, and the same in words. Raises MalformedAddress."""
         if len(forwarded_for) == 1 and len(forwarded_for[0]) <= LONGEST:
             return self._one(peer, forwarded_for[0])
         return self._find(peer, *forwarded_for)
@@ -73,8 +87,9 @@ class Clients:
     def _find_proxy(self, peer: str) -> bool:
         return peer == UNIX_PEER or is_trusted(parse_address(peer), self._trusted)
 
-    def _find(self, peer: str, *forwarded_for: str) -> Address | None:
-        return client_address(peer, forwarded_for, self._trusted)
+    def _find(self, peer: str, *forwarded_for: str) -> tuple[Address | None, str]:
+        found = client_address(peer, forwarded_for, self._trusted)
+        return found, str(found or "")
 
 
 def endpoint_of(path: str) -> Endpoint | None:
@@ -84,33 +99,28 @@ def endpoint_of(path: str) -> Endpoint | None:
     return Endpoint.EXT_AUTHZ if path.startswith(f"{_EXT_AUTHZ}/") else None
 
 
-def read_question(
-    endpoint: Endpoint,
-    method: str,
-    raw_target: str,
-    headers: Headers,
-    client: Address | None,
-    *,
-    insecure: bool,
-) -> Question:
-    """Read what a proxy of ours asks. Each endpoint knows one family of headers, and no query of its own.
-
-    ``raw_target`` is the request target as it came. Raises Malformed.
-    """
-    return Question(endpoint, _target(endpoint, method, raw_target, headers, insecure=insecure), client, headers)
-
-
-def _target(endpoint: Endpoint, method: str, raw_target: str, headers: Headers, *, insecure: bool) -> Target:
-    def lines(name: istr) -> Sequence[str]:
-        return headers.getall(name, _NONE)
-
+def urls_of(endpoint: Endpoint, raw_target: str, headers: Headers) -> Sequence[str]:
+    """What says which URL, or which part of it, a question is about: all lines of one header, or a part of the request
+    target as it came."""
     match endpoint:
         case Endpoint.AUTH_REQUEST:
-            return auth_request_target(lines(_URL), lines(_ORIGINAL_METHOD), insecure=insecure)
+            return headers.getall(_URL, _NONE)
         case Endpoint.FORWARD_AUTH:
-            return forward_auth_target(
-                lines(_METHOD), lines(_SCHEME), lines(_AUTHORITY), lines(_URI), insecure=insecure
-            )
+            return headers.getall(_URI, _NONE)
         case Endpoint.EXT_AUTHZ:
-            uri = raw_target.removeprefix(_EXT_AUTHZ)
-            return ext_authz_target(method, lines(_SCHEME), lines(_HOST), uri, insecure=insecure)
+            return (raw_target.removeprefix(_EXT_AUTHZ),)
+
+
+def read_target(asker: Asker, urls: Sequence[str], *, insecure: bool) -> Target:
+    """What is asked about. Each endpoint knows one family of headers, and no query of its own. Raises Malformed."""
+
+    def lines(name: istr) -> Sequence[str]:
+        return asker.headers.getall(name, _NONE)
+
+    match asker.endpoint:
+        case Endpoint.AUTH_REQUEST:
+            return auth_request_target(urls, lines(_ORIGINAL_METHOD), insecure=insecure)
+        case Endpoint.FORWARD_AUTH:
+            return forward_auth_target(lines(_METHOD), lines(_SCHEME), lines(_AUTHORITY), urls, insecure=insecure)
+        case Endpoint.EXT_AUTHZ:
+            return ext_authz_target(asker.method, lines(_SCHEME), lines(_HOST), urls[0], insecure=insecure)

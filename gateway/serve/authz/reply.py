@@ -69,7 +69,7 @@ class ReadyResponse:
 
 def passing(endpoint: Endpoint, identity: Rendered) -> Reply:
     """The answer that lets a request pass, with identity headers."""
-    removed = ", ".join(identity.empty) if endpoint is Endpoint.EXT_AUTHZ else ""
+    removed = ", ".join(identity.removed) if endpoint is Endpoint.EXT_AUTHZ else ""
     extra = ((_REMOVE, removed),) if removed else ()
     return Reply(200, _head(200, 0, "", (*answer(Outcome.PASS, endpoint).headers, *extra)) + identity.block, b"")
 
