@@ -1,4 +1,4 @@
-"""``ldap-gateway explain``: why a login comes out as it does, and what a filter finds.
+"""``ldap-gateway explain``: why a login comes out as it does, what a filter finds, which access rule decides.
 
 Exit codes: 0 where the person would be let in, or the search was answered; 1 where not; 2 for arguments that cannot be
 asked; 78 for a bad configuration.
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import explain_access
 from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
 from gateway.config.load import ConfigurationError, load
 from gateway.explain import WrongArguments
@@ -36,7 +37,7 @@ _Answer = tuple[Any, list[str], bool]
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("explain", help="say why a login comes out as it does, or what a filter finds")
+    parser = subparsers.add_parser("explain", help="say why a login or a request comes out as it does, or try a filter")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     login = commands.add_parser("login", help="go through a login of one name; exit 0 where it is let in")
     login.add_argument("user", metavar="USER")
@@ -53,6 +54,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         add_files_option(command)
         add_password_options(command, "the user's")
         command.add_argument("--json", action="store_true", help="print one JSON document")
+    explain_access.register(commands)
 
 
 def add_password_options(parser: argparse.ArgumentParser, whose: str) -> None:

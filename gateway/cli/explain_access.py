@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.access.client_address import Address, MalformedAddress, parse_address
+from gateway.access.client_address import MalformedAddress, parse_address
 from gateway.access.decision import Outcome
 from gateway.access.rules import AccessRules, Decision, Reading
 from gateway.access.session_cookies import CookieScopes
@@ -23,12 +23,14 @@ from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_prob
 from gateway.config.load import ConfigurationError, Snapshot, load
 from gateway.grants.mapping import Grants, Refused
 from gateway.identity import LOCAL, Account, Group, Identity, fold_name
+from gateway.printable import printable
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
 
 REFUSED: Final = 1
 WRONG_ARGUMENTS: Final = 2
+NOBODY: Final = "somebody anonymous"
 _FRAGMENT: Final = re.compile("#.*", re.DOTALL)
 _WORDS: Final = {
     Outcome.PASS: "passes",
@@ -60,32 +62,48 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = snapshot.configuration
     insecure = configuration.access_control.allow_insecure_targets
     try:
-        target = auth_request_target([_as_sent(arguments.url)], [arguments.method], insecure=insecure)
+        target = _target(arguments.url, arguments.method, insecure=insecure)
         client = parse_address(arguments.ip) if arguments.ip else None
         identity = assumed(configuration, arguments.user, arguments.groups) if arguments.user else None
-    except (Malformed, MalformedAddress, Refused) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_ARGUMENTS
+    except MalformedAddress:
+        return _wrong("--ip: expected an IP address")
+    except (Malformed, Refused) as error:
+        return _wrong(str(error))
     rules = AccessRules(configuration.access_control, [server.name for server in configuration.servers])
     terms = rules.terms(identity) if identity else None
     decision = rules.decide(target, client, terms)
-    who = identity.label if identity else "somebody anonymous"
-    for line in explanation(snapshot, target, client, who, list(rules.explain(target, client, terms)), decision):
+    print(f"{target.method} {target.url}")
+    print(printable(f"  from {client or 'an unknown address'}, {_described(configuration, identity)}"))
+    who = identity.label if identity else NOBODY
+    for line in explanation(snapshot, target, who, list(rules.explain(target, client, terms)), decision):
         print(line)
     return 0 if decision.outcome is Outcome.PASS else REFUSED
 
 
+def _wrong(text: str) -> int:
+    print(f"error: {printable(text)}", file=sys.stderr)
+    return WRONG_ARGUMENTS
+
+
+def _described(configuration: Configuration, identity: Identity | None) -> str:
+    """Somebody with what is taken for granted of them."""
+    if identity is None:
+        return NOBODY
+    account = identity.account
+    groups = ", ".join(group.name or group.dn for group in account.groups)
+    described = f"{identity.label}, in {groups or 'no group (--group names some)'}"
+    if account.server != LOCAL:
+        return described
+    user = next((user for user in configuration.users if fold_name(user.username) == fold_name(account.username)), None)
+    if user is None:
+        return f"{described}; no local user of the configuration (SERVER/NAME names another server's)"
+    return f"{described}; disabled, so they cannot log in" if user.disabled else described
+
+
 def explanation(
-    snapshot: Snapshot,
-    target: Target,
-    client: Address | None,
-    who: str,
-    readings: Sequence[Reading],
-    decision: Decision,
+    snapshot: Snapshot, target: Target, who: str, readings: Sequence[Reading], decision: Decision
 ) -> Iterator[str]:
-    """The lines: the target, each rule that was looked at in each reading of its path, and what comes of it."""
-    yield f"{target.method} {target.url}"
-    yield f"  from {client or 'an unknown address'}, {who}"
+    """The lines: each rule that was looked at in each reading of the target's path, and what comes of it."""
     for reading in readings:
         yield f"path {ascii(reading.path)[1:-1] if not reading.path.isprintable() else reading.path}"
         for step in reading.steps:
@@ -116,10 +134,14 @@ def assumed(configuration: Configuration, name: str, groups: Sequence[str]) -> I
     return Identity("", "", account, Grants(configuration).grant(account), 0)
 
 
-def _as_sent(url: str) -> str:
-    """The URL as a browser asks for it: without fragment, with a path."""
-    url = _FRAGMENT.sub("", url)
-    return re.sub(r"(://[^/?]*)(?=\?|$)", r"\1/", url, count=1)
+def _target(url: str, method: str, *, insecure: bool) -> Target:
+    """What a browser would ask for: without fragment, with a path. Raises Malformed."""
+    if not method.isupper():
+        raise Malformed("--method: expected a word in capitals, such as GET")
+    if "://" not in url:
+        raise Malformed("--url: expected a whole URL, such as https://app.example.com/path")
+    sent = re.sub(r"(://[^/?]*)(?=\?|$)", r"\1/", _FRAGMENT.sub("", url), count=1)
+    return auth_request_target([sent], [method], insecure=insecure)
 
 
 def _place(snapshot: Snapshot, rule: str) -> str:

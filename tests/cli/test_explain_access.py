@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from gateway.cli import explain_access
+from gateway.cli import main
 
 TEXT = """
 public_url = "https://auth.example.com"
@@ -36,9 +35,18 @@ ROWS: list[tuple[list[str], int, list[str]]] = [
     (["--url", "https://app.example.com/admin", "--user", "corp/eve"], 1, ["corp/eve is refused, and no login would help (default_policy: deny)"]),
     (["--url", "https://app.example.com/admin", "--user", "corp/eve", "--group", "ops"], 0, ["corp/eve passes (rule: authenticated)"]),
     (["--url", "https://elsewhere.test/"], 1, ["but no session cookie goes to this host, so browsers are refused (session.cookies)"]),
-    (["--url", "http://app.example.com/"], 2, []),
-    (["--url", "https://app.example.com/", "--ip", "x"], 2, []),
-    (["--url", "https://app.example.com/", "--method", "get"], 2, []),
+    (["--url", "https://app.example.com/admin", "--user", "corp/eve", "--group", "ops"], 0, ["  from an unknown address, corp/eve, in ops"]),
+    (["--url", "https://app.example.com/admin", "--user", "ADA"], 0, ["  from an unknown address, local/ada, in ops; disabled, so they cannot log in"]),
+    (
+        ["--url", "https://app.example.com/admin", "--user", "bob"],
+        1,
+        ["  from an unknown address, local/bob, in no group (--group names some); no local user of the configuration (SERVER/NAME names another server's)"],
+    ),
+    (["--url", "http://app.example.com/"], 2, ["error: the target is not https (access_control.allow_insecure_targets)"]),
+    (["--url", "app.example.com/"], 2, ["error: --url: expected a whole URL, such as https://app.example.com/path"]),
+    (["--url", "https://app.example.com/", "--ip", "x"], 2, ["error: --ip: expected an IP address"]),
+    (["--url", "https://app.example.com/", "--method", "get"], 2, ["error: --method: expected a word in capitals, such as GET"]),
+    (["--url", "https://app.example.com/", "--method", ""], 2, ["error: --method: expected a word in capitals, such as GET"]),
 ]  # fmt: skip
 
 
@@ -46,24 +54,18 @@ ROWS: list[tuple[list[str], int, list[str]]] = [
 def test_explained(arguments: list[str], code: int, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "gateway.conf"
     file.write_text(TEXT)
-    parser = argparse.ArgumentParser()
-    explain_access.register(parser.add_subparsers())
-    parsed = parser.parse_args(["access", "-c", str(file), *arguments])
-    assert parsed.run(parsed) == code
+    assert main(["explain", "access", "-c", str(file), *arguments]) == code
     shown = capsys.readouterr()
     for line in lines:
         name = line.split(" (P)")[0].strip()
         number = {"rule": 8, "Wiki": 7}.get(name, 0)
         column = TEXT.splitlines()[number - 1].find("policy") + 1 if number else 0
-        assert line.replace("P)", f"{file}:{number}:{column})") in shown.out.splitlines()
+        assert line.replace("P)", f"{file}:{number}:{column})") in (shown.err if code == 2 else shown.out).splitlines()
     assert bool(shown.err) is (code == 2)
 
 
 def test_a_bad_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "gateway.conf"
     file.write_text("access_control.rules = [{ policy = byass }]")
-    parser = argparse.ArgumentParser()
-    explain_access.register(parser.add_subparsers())
-    parsed = parser.parse_args(["access", "-c", str(file), "--url", "https://a.test/"])
-    assert parsed.run(parsed) == 78
+    assert main(["explain", "access", "-c", str(file), "--url", "https://a.test/"]) == 78
     assert f"{file}:1:27: access_control.rules.rule.policy: expected 'bypass'" in capsys.readouterr().err

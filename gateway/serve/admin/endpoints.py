@@ -9,6 +9,8 @@
 ``GET /admin/vaults/merged``   see ``merged_vaults.py``
 ``/admin/vaults/``...          see ``vault_history.py``
 ``/admin/whitelist``...        see ``whitelist.py``
+``/admin/sessions``...         see ``sessions.py``
+``/admin/lockout``...          see ``lockout.py``
 =============================  =====================================================================================
 """
 
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.difference import pending_keys
-from gateway.serve.admin import merged_vaults, vault_history, whitelist
+from gateway.serve.admin import lockout, merged_vaults, sessions, vault_history, whitelist
 from gateway.serve.admin.call import Answer, Call, Endpoint
 from gateway.serve.admin.callers import Refusal, audit
 from gateway.serve.admin.views import change_views, config_views, in_force_view, problem_views, status_view
@@ -142,4 +144,8 @@ ENDPOINTS: Final = {
     "/admin/whitelist": Endpoint("GET", whitelist.show),
     "/admin/whitelist/add": Endpoint("POST", whitelist.add, fields=("entries", "role")),
     "/admin/whitelist/remove": Endpoint("POST", whitelist.remove, fields=("entries",)),
+    "/admin/sessions": Endpoint("GET", sessions.listing, parameters=("user", "kind", "after")),
+    "/admin/sessions/revoke": Endpoint("POST", sessions.revoke, fields=("accessor", "user", "kind")),
+    "/admin/lockout": Endpoint("GET", lockout.listing, parameters=("all", "after")),
+    "/admin/lockout/clear": Endpoint("POST", lockout.clear, fields=("user", "address")),
 }
