@@ -24,7 +24,7 @@ demo: setup
 	$(BIN)/python -m demo
 
 test: setup clients
-	@scripts/system-packages slapd openssl curl jq nginx caddy haproxy 389-ds-base $(SAMBA) || true
+	@scripts/system-packages slapd openssl curl jq nginx caddy haproxy chromium-headless-shell 389-ds-base $(SAMBA) || true
 	$(PYTEST)
 
 soak: setup clients

@@ -64,6 +64,7 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     (fields.PathText, Kind.PATH),
     (fields.OptionalPath, Kind.PATH),
     (fields.WebUrl, Kind.URL),
+    (fields.LinkUrl, Kind.URL),
     (fields.AuditTarget, Kind.AUDIT),
     (fields.StoreUrl, Kind.STORE),
     (fields.Texts, Kind.TEXTS),

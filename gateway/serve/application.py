@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from gateway import __version__
 from gateway.serve import openapi, vaults
 from gateway.serve.admin.dialect import Admin
-from gateway.serve.answer import NAME, json_response
+from gateway.serve.answer import json_response
 from gateway.serve.authz.dialect import Authz
 from gateway.serve.authz.known import KnownAnswers
 from gateway.serve.authz.question import endpoint_of
 from gateway.serve.clearml import dialect as clearml
 from gateway.serve.connection import Answers, Server
 from gateway.serve.dispatch import Owner, dispatch
+from gateway.serve.portal.dialect import Portal
 from gateway.serve.self_test import fast_path_problem
 from gateway.serve.target import parse_target
 
@@ -39,6 +39,7 @@ class Application:
         self._runtime = runtime
         self._admin = Admin(runtime, reloader)
         self._authz = Authz(runtime.current)
+        self._portal = Portal(runtime.current)
         self.known = KnownAnswers(runtime)
         self.known.follow(self._authz)
 
@@ -70,16 +71,23 @@ class Application:
                 return await self._ask(live, request, target)
             case Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=False)
-            case Owner.ROOT:
-                return json_response(200, {"service": NAME, "version": f"Version {__version__}"})
+            case Owner.ROOT | Owner.PORTAL:
+                return await self._portal_of(live).answer(request, target)
             case Owner.LIVE:
                 return json_response(200, {"status": "ok"})
             case Owner.OPENAPI:
                 return openapi.answer(request)
             case Owner.READY:
                 return json_response(*self._readiness())
+            case Owner.NOBODY if "text/html" in request.headers.get("Accept", "").lower():
+                return await self._portal_of(live).answer(request, target)
             case _:
                 return json_response(404, {"error": "not found"})
+
+    def _portal_of(self, live: Live) -> Portal:
+        if self._portal.live is not live:
+            self._portal = Portal(live)
+        return self._portal
 
     async def _ask(self, live: Live, request: web.BaseRequest, target: RawTarget) -> web.StreamResponse:
         """Answer a proxy."""

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.serve.authz.question import endpoint_of
+from gateway.serve.portal import static_files
+from gateway.serve.portal.dialect import ROUTES
 from gateway.serve.target import RawTarget
 
 
@@ -20,6 +22,7 @@ class Owner(enum.Enum):
     OPENAPI = "/openapi.yaml"
     ADMIN = "admin"
     AUTHZ = "authz"
+    PORTAL = "portal"
     CLEARML = "clearml"
     VAULTS = "vaults"
     NOBODY = "nobody"
@@ -27,8 +30,10 @@ class Owner(enum.Enum):
 
 _EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY, Owner.OPENAPI)}
 
+_PORTAL: Final = frozenset((*ROUTES, *static_files.OTHERS))
+
 _RESERVED: Final = re.compile(r"/v1/|/favicon\.ico$|/robots\.txt$|/openapi\.yaml$")
-"""Look like ClearML's, but are other owners' names: the Vault dialect's prefix, and what browsers ask for."""
+"""Look like ClearML's, also below ``/api``, but are other owners' names: the Vault dialect's, and those of files."""
 
 _CLEARML: Final = re.compile(r"/(?:v\d.*|[^/]*\.[^/]*/?)", re.DOTALL)
 """A version, good or bad, or a single dotted segment: ClearML answers what is wrong with it itself."""
@@ -39,6 +44,8 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
     owner = _EXACT.get(target.path)
     if owner is not None:
         return owner, target
+    if target.path in _PORTAL or target.path.startswith(("/account/", static_files.PREFIX)):
+        return Owner.PORTAL, target
     if target.path.startswith("/admin/"):
         return Owner.ADMIN, target
     if target.path.startswith("/api/vaults/"):

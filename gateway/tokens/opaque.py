@@ -52,6 +52,15 @@ def mint_accessor() -> str:
     return "".join(secrets.choice(_ACCESSOR_ALPHABET) for _ in range(_ACCESSOR_LENGTH))
 
 
+def accessor_of(text: str) -> str:
+    """The accessor that belongs to a text: always the same."""
+    number, letters = int.from_bytes(digest(text)), []
+    for _ in range(_ACCESSOR_LENGTH):
+        number, index = divmod(number, len(_ACCESSOR_ALPHABET))
+        letters.append(_ACCESSOR_ALPHABET[index])
+    return "".join(letters)
+
+
 def digest(token: str) -> bytes:
     """SHA-256: what the store and the caches know a token by."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.access.limits import Limits, parse_limits
 from gateway.directory.recheck import Standing
 from gateway.sessions import NoPerson, Stale, revoke_own, rows_of
-from gateway.store.interface import TokenRow
-from gateway.tokens.opaque import PERSONAL_PREFIX, digest, mint, mint_accessor
+from gateway.store.interface import Conflict, TokenRow
+from gateway.tokens.opaque import PERSONAL_PREFIX, accessor_of, digest, mint, mint_accessor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,10 @@ LONGEST_LABEL: Final = 100
 
 class Refused(Exception):
     """No token for this; the text is for the person who asked."""
+
+
+class MadeAlready(Refused):
+    """It was asked for a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,13 @@ class PersonalTokens:
         hosts: Sequence[str] = (),
         paths: Sequence[str] = (),
         lifetime_seconds: float | None = None,
+        once: str = "",
         now: int,
     ) -> NewToken:
         """Make a token; durable on return. Raises Refused, NoPerson and StoreError.
+
+        ``once`` makes no second token for the same text and person while the store keeps the first: MadeAlready. That
+        holds across processes and restarts, because the accessor follows from it.
 
         Without a lifetime it is ``tokens.personal_lifetime``, which is also the longest. Only who can be looked up
         again gets one: it outlives the login (DECISIONS 11).
@@ -93,12 +101,16 @@ class PersonalTokens:
         if len(await self.list(identity.id, now)) >= MOST:
             raise Refused(f"there are {MOST} tokens already; revoke one first")
         text = mint(PERSONAL_PREFIX)
+        accessor = accessor_of(f"{identity.id} {once}") if once else mint_accessor()
         row = TokenRow(
-            hash=digest(text), accessor=mint_accessor(), kind=KIND, identity=identity.id, created_at=now,
+            hash=digest(text), accessor=accessor, kind=KIND, identity=identity.id, created_at=now,
             server=identity.account.server, expires_at=now + math.ceil(lifetime), label=label,
             limits={"hosts": list(limits.hosts), "paths": list(limits.paths)},
         )  # fmt: skip
-        await self._store.token_add(row)
+        try:
+            await self._store.token_add(row)
+        except Conflict:
+            raise MadeAlready("this token was made already") from None
         return NewToken(text, row)
 
     async def find(self, text: str, now: int) -> PersonalToken | None:

@@ -23,13 +23,17 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from gateway import __version__
+from gateway.access.decision import Caller, Endpoint, Outcome, answer
 from gateway.serve import vaults
 from gateway.serve.admin.endpoints import ENDPOINTS as ADMIN
+from gateway.serve.authz.question import PREFIX
 from gateway.serve.clearml.endpoints import ENDPOINTS
-from gateway.serve.dispatch import Owner
+from gateway.serve.dispatch import Owner, dispatch
 from gateway.serve.openapi import DOCUMENT
+from gateway.serve.portal.dialect import ROUTES
+from gateway.serve.target import parse_target
 from tests.daemon import Answer
-from tests.serve.clearml_site import Site, clearml_site, pair
+from tests.serve.clearml_site import PASSWORD, Site, clearml_site, pair
 from tests.serve.test_clearml_envelopes import BAD, GOOD, JANE, filled
 
 OPENAPI: dict[str, Any] = yaml.safe_load(DOCUMENT)
@@ -44,6 +48,11 @@ CHECKS = [
 PREFIXES = itertools.cycle(("", "/api", "/v2.34", "/api/v999.0", "/v2.0"))
 CALLERS = ("", "user", "admin", "root")
 """Anyone, and roles."""
+PAGES = ("/login", "/logout")
+"""For people alone."""
+PORTAL = {path: route for path, route in ROUTES.items() if path not in ("/", *PAGES)}
+AUTHZ = [f"{PREFIX}{endpoint}" for endpoint in Endpoint] + [f"{PREFIX}{Endpoint.EXT_AUTHZ}/{{path}}"]
+OWN = {"Sec-Fetch-Site": "same-origin"}
 ALONE = ("auth.logout", "auth.create_credentials")
 """Not for somebody else."""
 
@@ -57,7 +66,9 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def test_every_route_and_no_other() -> None:
     others = {owner.value for owner in Owner if owner.value.startswith("/")}
-    assert PATHS.keys() == {f"/{name}" for name in ENDPOINTS} | ADMIN.keys() | {vaults.PATH} | others
+    expected = {f"/{name}" for name in ENDPOINTS} | ADMIN.keys() | {vaults.PATH, *AUTHZ} | PORTAL.keys() | others
+    assert PATHS.keys() == expected
+    assert Owner.NOBODY not in {dispatch(parse_target(path))[0] for path in PATHS}
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids))
     assert OPENAPI["info"]["version"] == __version__
@@ -90,19 +101,43 @@ def test_parameters(path: str) -> None:
     assert tuple(body["content"]["application/json"]["schema"]["properties"]) == fields
 
 
+@pytest.mark.parametrize("path", PORTAL)
+def test_methods_of_the_portal(path: str) -> None:
+    described = {method for found, method, _ in operations() if found == path}
+    assert described == {method.lower() for method in PORTAL[path].methods} - {"head"}
+
+
+@pytest.mark.parametrize("path", AUTHZ)
+def test_statuses_of_an_endpoint(path: str) -> None:
+    """forward-auth.md 4: what an endpoint may say to whomever about whatever, and nothing else."""
+    endpoint = Endpoint(path.removeprefix(PREFIX).removesuffix("/{path}"))
+    said = {
+        str(answer(outcome, endpoint, method=method, caller=caller, location=location).status)
+        for outcome in Outcome for caller in Caller for method in ("GET", "POST") for location in ("", "https://x.test/")
+    }  # fmt: skip
+    assert PATHS[path]["get"]["responses"].keys() == said
+
+
 def conforms(path: str, method: str, answer: Answer) -> None:
     responses = PATHS[path][method]["responses"]
     kind = "4XX" if 400 <= answer.status < 500 and str(answer.status) not in responses else str(answer.status)
     response = responses[kind]
     if "$ref" in response:
         response = OPENAPI["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    if not answer.body:
+        assert "content" not in response
+        return
     schema = response["content"][answer.headers.get_content_type()]["schema"]
-    jsonschema.Draft202012Validator({"components": OPENAPI["components"], **schema}).validate(answer.json)
+    value = answer.json if answer.headers.get_content_type() == "application/json" else answer.body.decode()
+    jsonschema.Draft202012Validator({"components": OPENAPI["components"], **schema}).validate(value)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with clearml_site(tmp_path_factory.mktemp("openapi")) as started:
+    rules = [{"domain": "public.example.com", "policy": "bypass"}, {"domain": "*.example.com", "policy": "authenticated"}]
+    more = {"public_url": "https://auth.example.com", "access_control__rules": json.dumps(rules)}
+    directory = tmp_path_factory.mktemp("openapi")
+    with clearml_site(directory, **{f"CLEARML__{key}": value for key, value in more.items()}) as started:
         yield started
 
 
@@ -170,6 +205,86 @@ def test_vaults_and_groups_and_administration(site: Site) -> None:
     other("/admin/config/forget", "POST", {"key": "x"}, status=404)
 
 
+def signed_in(site: Site) -> dict[str, str]:
+    """The headers of a program that acts for somebody at the portal."""
+    fields = json.dumps({"user": "ada", "password": PASSWORD})
+    answer = site.daemon.call("/api/login", method="POST", body=fields, headers={"Content-Type": "application/json"})
+    conforms("/api/login", "post", answer)
+    return {"Cookie": answer.headers["Set-Cookie"].partition(";")[0], "Accept": "application/json", **OWN}
+
+
+def test_the_portal_and_what_administrators_see_of_it(site: Site) -> None:
+    headers = signed_in(site)
+
+    def portal(path: str, fields: Mapping[str, Any] | None = None, status: int = 200, **more: str) -> Any:
+        method, body = ("GET", None) if fields is None else ("POST", json.dumps(fields))
+        sent = {"Content-Type": "application/json", **headers, **more}
+        answer = site.daemon.call(path, method=method, body=body, headers=sent)
+        assert answer.status == status, answer.body
+        conforms(path, method.lower(), answer)
+        return answer.json
+
+    def admin(path: str, fields: Mapping[str, Any] | None = None) -> Any:
+        method, body = ("GET", None) if fields is None else ("POST", json.dumps(fields))
+        answer = site.daemon.call(path, method=method, basic=pair("admin"), body=body)
+        assert answer.status == 200, answer.body
+        conforms(path.partition("?")[0], method.lower(), answer)
+        return answer.json
+
+    assert portal("/api/session")["username"] == "ada"
+    token = {"label": "ci", "hosts": ["app.example.com"], "paths": "/a /b", "days": 2, "once": "x"}
+    made = portal("/account/tokens", token, status=201)
+    portal("/account/tokens", token, status=409)
+    portal("/account/tokens", {"label": ""}, status=400)
+    shown = portal("/account")
+    assert (len(shown["tokens"]), shown["sessions"][0]["current"]) == (1, True)
+    conforms("/account", "get", site.daemon.call("/account", headers={**headers, "Accept": "text/html"}))
+    assert {row["kind"] for row in admin("/admin/sessions")["tokens"]} >= {"session", "personal"}
+    assert admin("/admin/sessions?user=ada&kind=personal")["tokens"][0]["accessor"] == made["accessor"]
+    assert portal("/account/tokens/revoke", {"accessor": made["accessor"]}) == {"revoked": 1}
+    signed_in(site)
+    assert portal("/account/sessions/revoke-others", {})["revoked"]
+    assert admin("/admin/sessions/revoke", {"user": "jane", "kind": "session"})["revoked"] == {"session": 0}
+    for _ in range(6):
+        portal("/api/login", {"user": "mallory", "password": "x"}, status=401)
+    assert [row["of"] for row in admin("/admin/lockout")["counters"]] == ["local/mallory"]
+    assert admin("/admin/lockout?all=true")["counters"]
+    assert admin("/admin/lockout/clear", {"user": "mallory"}) == {"cleared": ["local/mallory"]}
+    portal("/api/logout", {}, status=403, **{"Sec-Fetch-Site": "cross-site"})
+    assert portal("/api/logout", {}) == {}
+    portal("/api/session", status=401)
+    for path in ("/account/sessions/revoke", "/account/tokens/revoke"):
+        portal(path, {"accessor": "x"}, status=401)
+
+
+# what is asked of each proxy's endpoint; headers of the client; statuses by endpoint
+QUESTIONS = [
+    ("4 bypass", "https://public.example.com/", {}, (200, 200, 200)),
+    ("4 allowed", "https://app.example.com/", {"Authorization": "jane"}, (200, 200, 200)),
+    ("4 wrong password", "https://app.example.com/", {"Authorization": "Basic eDp5"}, (401, 401, 401)),
+    ("7 wrong password for the proxy", "https://app.example.com/", {"Proxy-Authorization": "Basic eDp5"}, (401, 407, 407)),
+    ("4 browser", "https://auth.example.com/", {"Accept": "text/html"}, (401, 302, 302)),
+    ("4 program", "https://auth.example.com/", {}, (401, 401, 401)),
+    ("4 no rule", "https://other.test/", {}, (403, 403, 403)),
+    ("3 malformed", "https://app.example.com/%zz", {}, (403, 400, 400)),
+]
+
+
+@pytest.mark.parametrize(("section", "url", "headers", "statuses"), QUESTIONS)
+def test_questions(
+    site: Site, section: str, url: str, headers: dict[str, str], statuses: tuple[int, ...]
+) -> None:
+    host, path = url.removeprefix("https://").split("/", 1)
+    for endpoint, status in zip(Endpoint, statuses, strict=True):
+        asked = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": host, "X-Forwarded-Uri": f"/{path}", "X-Forwarded-Method": "GET"}
+        asked |= {"X-Original-URL": url, "X-Original-Method": "GET", "Host": host, **headers}
+        basic = pair("user") if asked.get("Authorization") == "jane" else None
+        end = f"/{path}" if endpoint is Endpoint.EXT_AUTHZ else ""
+        answer = site.daemon.call(f"{PREFIX}{endpoint}{end}", basic=basic, headers=asked)
+        assert answer.status == status, (endpoint, answer.body)
+        conforms(f"{PREFIX}{endpoint}", "get", answer)
+
+
 def test_a_wrong_answer_does_not_conform(site: Site) -> None:
     with pytest.raises(jsonschema.ValidationError):
         conforms("/server.info", "post", site.call("user", "debug.ping"))
@@ -190,6 +305,11 @@ def test_generated_requests(site: Site, path: str, method: str) -> None:
     """Requests as documented, and others: no 5xx, and every answer as documented, whoever asks."""
     prefixes = PREFIXES if path[1:] in ENDPOINTS else itertools.repeat("")
 
+    callers: list[dict[str, Any]] = [{"auth": pair(role)} if role else {} for role in CALLERS]
+    if path in PORTAL:
+        callers = [{}, {"headers": signed_in(site)}]
+    elif path in AUTHZ:
+        callers = [{}, {"auth": pair("user")}]
     modes = schemathesis.GenerationMode
     operation = GENERATED[path, method]
 
@@ -199,8 +319,7 @@ def test_generated_requests(site: Site, path: str, method: str) -> None:
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def drive(case: Any) -> None:
-        for role in CALLERS:
-            credentials = {"auth": pair(role)} if role else {}
+        for credentials in callers:
             case.call_and_validate(
                 base_url=f"http://127.0.0.1:{site.daemon.port}{next(prefixes)}", checks=CHECKS, timeout=30, **credentials
             )

@@ -12,7 +12,7 @@ from pydantic import Field
 from gateway.access.hosts import MalformedHost, is_within, parse_host
 from gateway.access.session_cookies import domain_problem
 
-from .fields import Duration, Flag, Int, Interval, KeyedBy, Text, WebUrl
+from .fields import Duration, Flag, Int, Interval, KeyedBy, LinkUrl, Text, WebUrl
 from .section import Finding, Section
 
 
@@ -70,8 +70,8 @@ class Session(Section):
 class PortalLink(Section):
     """A link on the page after login."""
 
-    url: WebUrl
-    """Where it leads."""
+    url: LinkUrl
+    """Where it leads; may have a query and a fragment."""
     title: Text = ""
     """What it says; empty: the host."""
 
