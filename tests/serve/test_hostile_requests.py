@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from gateway.serve.connection import Server
 from tests.daemon import Daemon, running
 from tests.serve.test_clearml_protocol import password_hash
 
@@ -152,3 +156,35 @@ def test_floods_leave_memory_flat(daemon: Daemon) -> None:
 def test_nothing_of_it_reached_the_log_as_a_traceback(daemon: Daemon) -> None:
     assert "Traceback" not in daemon.log
     assert daemon.process.poll() is None
+
+
+@pytest.mark.parametrize("path", ["/debug.ping", "/api/authz/forward-auth", "/api/session", "/admin/status", "/nowhere"])
+def test_a_trailer_is_no_header_of_the_next_request(daemon: Daemon, path: str) -> None:
+    """aiohttp 3.14 would give it to whoever comes next on a connection that a proxy shares: none comes."""
+    first = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n".encode()
+    trailer = b"Authorization: Basic YWRhOmxvdmVsYWNl\r\n\r\n"
+    following = b"GET /auth.login HTTP/1.1\r\nHost: x\r\n\r\n"
+    for answer in (raw(daemon, first + trailer + following), raw(daemon, first + trailer, following, pause=0.2)):
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"\r\nConnection: close\r\n" in answer
+        assert b"token" not in answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_nothing_compressed_is_inflated() -> None:
+    """Sixty kilobytes of gzip would be sixty megabytes, inflated on the event loop."""
+    body = gzip.compress(b"{}")
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    runner = web.ServerRunner(Server(echo))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with aiohttp.ClientSession() as client:
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+            async with client.post(url, data=body, headers={"Content-Encoding": "gzip"}) as answer:
+                assert await answer.read() == body
+    finally:
+        await runner.cleanup()
