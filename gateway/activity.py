@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from gateway.store.interface import TOUCH_SECONDS, StoreError, Touch
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 10.0
 """How often uses are written."""
 MOST: Final = 50_000
-"""Uses that are known at one time; beyond, the oldest are written and forgotten."""
+"""Uses that are known at one time; beyond, those longest ago are written and forgotten."""
 
 
 class Use:
@@ -36,13 +37,15 @@ class Activity:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._uses: dict[bytes, Use] = {}
+        self._uses: OrderedDict[bytes, Use] = OrderedDict()
+        """The latest last."""
 
     def note(self, token_hash: bytes, now: int, address: str = "") -> Use:
         """Note a use."""
         use = self._uses.get(token_hash)
         if use is None:
             use = self._uses[token_hash] = Use(now, address)
+        self._uses.move_to_end(token_hash)
         use.at, use.address = now, address
         return use
 
@@ -72,5 +75,5 @@ class Activity:
         oldest = now - max(keep_seconds, TOUCH_SECONDS)
         for token in [token for token, use in self._uses.items() if use.at < oldest]:
             del self._uses[token]
-        for token in list(self._uses)[: max(len(self._uses) - MOST, 0)]:
-            del self._uses[token]
+        while len(self._uses) > MOST:
+            self._uses.popitem(last=False)

@@ -16,7 +16,7 @@ from gateway.credentials import LoginCache, Remembered, Services
 from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
 from gateway.grants.mapping import Refused
-from gateway.identity import LOCAL, Account, Identity
+from gateway.identity import Account, Identity
 from gateway.padding import Padding
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
@@ -27,6 +27,7 @@ from gateway.tokens.opaque import is_access_key
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
+    from gateway.directory.local_users import LocalUsers
     from gateway.identities import Identities
     from gateway.store.interface import Store
     from gateway.tokens.access_keys import AccessKeys
@@ -124,6 +125,7 @@ class Login:
         keys: AccessKeys,
         audit: Audit,
         turns: Turns,
+        local: LocalUsers,
     ) -> None:
         configuration = snapshot.configuration
         self._generation = snapshot.generation
@@ -140,8 +142,10 @@ class Login:
         self._cache = LoginCache(configuration.login.cache, configuration.login.cache_size)
         # A directory that hangs must not keep local users waiting.
         self._slots = {where: asyncio.Semaphore(configuration.login.concurrency) for where in ("local", "servers")}
-        self._waiting = 0
-        self._padding = Padding(configuration.login.floor)
+        self._waiting = dict.fromkeys(self._slots, 0)
+        self._local = local
+        self.padding = Padding(configuration.login.floor)
+        """How long failures take."""
 
     async def check(self, attempt: Attempt) -> LoginResult:
         """Decide one attempt, write its audit event, and let all failures take as long."""
@@ -158,8 +162,14 @@ class Login:
             result = Failed(f"unforeseen {type(error).__name__}")
         self._record(attempt, result)
         if isinstance(result, Denied):
-            await asyncio.sleep(self._padding.remaining(time.monotonic() - started))
+            await self._hold_back(started)
         return result
+
+    async def _hold_back(self, started: float) -> None:
+        """Wait until a failure has taken as long as all do; the first one finds out how long that is."""
+        if self._settings.floor:
+            self.padding.raise_floor(await self._local.slowest_seconds())
+            await asyncio.sleep(self.padding.remaining(time.monotonic() - started))
 
     async def _decide(self, attempt: Attempt) -> LoginResult:
         if reason := unusable(attempt):
@@ -175,8 +185,6 @@ class Login:
                 return await self._check_key(attempt, gate)
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
-            if self._waiting >= self._settings.queue:
-                return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
             return await self._in_turn(attempt, gate)
 
     async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
@@ -209,13 +217,15 @@ class Login:
         return await self._identities.by_id(known.identity_id, int(time.time()))
 
     async def _in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
-        local = self._realm.asks_no_server(attempt.username, attempt.server)
-        slots = self._slots["local" if local else "servers"]
-        self._waiting += 1
+        where = "local" if self._realm.asks_no_server(attempt.username, attempt.server) else "servers"
+        slots = self._slots[where]
+        if self._waiting[where] >= self._settings.queue:
+            return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
+        self._waiting[where] += 1
         try:
             await slots.acquire()
         finally:
-            self._waiting -= 1
+            self._waiting[where] -= 1
         try:
             return await self._ask_realm(attempt, gate)
         finally:
@@ -225,8 +235,9 @@ class Login:
         started = time.monotonic()
         verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate, attempt.server)
         refused = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
-        if any(verdict.entry and verdict.server != LOCAL for verdict in refused):
-            self._padding.note(time.monotonic() - started)
+        for verdict in refused:
+            if verdict.entry:
+                self.padding.note(verdict.server, time.monotonic() - started)
         for verdict in verdicts:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)

@@ -223,7 +223,7 @@ class Runtime:
             store=self.store,
             audit=self._audit,
             identities=identities,
-            login=Login(snapshot, realm, self.store, identities, keys, self._audit, self._turns),
+            login=Login(snapshot, realm, self.store, identities, keys, self._audit, self._turns, local),
             issuer=Issuer(ring.clearml_secrets(now), self.store, identities, configuration),
             recheck=recheck,
             keys=keys,

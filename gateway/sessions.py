@@ -115,21 +115,25 @@ class Sessions:
     async def current(self, values: Sequence[str], domain: str, now: int) -> Session | None:
         """The first of the values that is a session, of somebody who is still there; else None, and it is destroyed.
 
-        Raises Stale and StoreError.
+        Where several people have sessions among them it is nobody's: a host beside ours can give a browser a cookie,
+        and whoever is logged in must not be taken for somebody else. Raises Stale and StoreError.
         """
-        for value in values:
-            if (session := await self.find(value, domain, now)) is None:
-                continue
-            match await self._freshness.standing(session.identity, now):
-                case Standing.GONE:
-                    await self.revoke_all(session.identity.id, now)
-                case Standing.UNKNOWN:
-                    raise Stale
-                case _:
-                    # What was found of the person may be newer than the session that was read.
-                    if (session := await self.find(value, domain, now)) is not None:
-                        return session
-        return None
+        found = [await self._current(value, domain, now) for value in values]
+        sessions = [session for session in found if session is not None]
+        return sessions[0] if len({session.identity.id for session in sessions}) == 1 else None
+
+    async def _current(self, value: str, domain: str, now: int) -> Session | None:
+        if (session := await self.find(value, domain, now)) is None:
+            return None
+        match await self._freshness.standing(session.identity, now):
+            case Standing.GONE:
+                await self.revoke_all(session.identity.id, now)
+                return None
+            case Standing.UNKNOWN:
+                raise Stale
+            case _:
+                # What was found of the person may be newer than the session that was read.
+                return await self.find(value, domain, now)
 
     def ends_at(self, row: TokenRow) -> float:
         """When a session ends if nobody uses it; seconds since 1970."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.activity import Activity
+from gateway.activity import MOST, Activity
 from gateway.store.interface import TokenRow
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite import SqliteStore
@@ -59,6 +59,19 @@ async def test_old_uses_are_forgotten_once_written(store: SqliteStore) -> None:
     await activity.flush(2301, 300)
     assert activity.last(ROW.hash) == 0
     assert (await last_use(store))[0] == 2000
+
+
+async def test_those_used_longest_ago_are_forgotten_first(store: SqliteStore) -> None:
+    """9: whoever is active stays so, however many others there are."""
+    activity = Activity(store)
+    activity.note(ROW.hash, 2000)
+    activity.note(b"idle", 2000)
+    for number in range(MOST - 1):
+        activity.note(number.to_bytes(32), 2000)
+        if number == MOST // 2:
+            activity.note(ROW.hash, 2000)
+    await activity.flush(2000, 300)
+    assert (activity.last(ROW.hash), activity.last(b"idle")) == (2000, 0)
 
 
 async def test_what_could_not_be_written_is_kept(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:

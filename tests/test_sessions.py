@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
@@ -15,7 +16,7 @@ from gateway.access.target import auth_request_target
 from gateway.activity import Activity
 from gateway.sessions import NoPerson, Sessions
 from gateway.store.interface import RevokeBy, TokenRow, Touch
-from gateway.tokens.personal import PersonalTokens, Refused
+from gateway.tokens.personal import MOST, PersonalTokens, Refused
 from tests.serve.asking import CONFIGURATION
 from tests.serve.gateway_room import Room, room_of
 
@@ -144,6 +145,16 @@ async def test_personal_tokens(room: Room, personal: PersonalTokens) -> None:
     assert {row.label for row in await personal.list(ada.id, NOW)} >= {"ci", "usual"}
     assert await personal.revoke(usual.row.accessor, ada.id, NOW)
     assert await personal.current(usual.text, NOW) is None
+
+
+async def test_no_more_than_there_may_be(tmp_path: Path) -> None:
+    """7: however many are asked for at once."""
+    async with room_of(tmp_path, CONFIGURATION) as room:
+        ada, personal = await room.login("ada"), room.live.personal
+        asked = [personal.create(ada, str(number), now=NOW) for number in range(MOST + 20)]
+        made = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(each, Refused) for each in made) == 20
+        assert len(await personal.list(ada.id, NOW)) == MOST
 
 
 # label, hosts, paths, lifetime in seconds

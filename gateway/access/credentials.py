@@ -59,11 +59,13 @@ def presented(
     cookie_name: str,
     basic: bool,
     is_ours: Callable[[str], bool],
+    merged_cookies: bool = False,
 ) -> Presented:
     """The credential that decides, from all lines of the three headers.
 
     ``basic``: whether the rule takes a password in ``Authorization``. ``is_ours`` knows a token of ours by its form
     (configuration.md 3) and that its dialect is accepted; another Bearer belongs to the application.
+    ``merged_cookies``: see ``session_values``.
     """
     scheme, value = _parted(authorization)
     if scheme == "bearer" and is_ours(value):
@@ -79,7 +81,7 @@ def presented(
         return Presented(Kind.INVALID, proxy=True)
     if scheme == "basic" and basic:
         return _basic(value, proxy=False)
-    sessions = session_values(cookies, cookie_name) if cookies else ()
+    sessions = session_values(cookies, cookie_name, merged=merged_cookies) if cookies else ()
     return Presented(Kind.SESSION, sessions=sessions) if sessions else NOTHING
 
 

@@ -9,6 +9,7 @@ which an identity must hold one whole set. The empty set is held by everybody.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,7 @@ class AccessRules:
         self._rules = [_Rule(index, rule, settings, known) for index, rule in enumerate(settings.rules)]
         self._default = _Verdicts(Policy[settings.default_policy.upper()], -1, "default_policy", basic=settings.basic)
         self._by_host: dict[str, list[tuple[_Rule, Alternatives]]] = {}
+        self._of_exact, self._of_others = _indexed(self._rules)
         terms = [term for rule in self._rules for subject in rule.subjects for term in subject]
         self._with_dns = any(kind == "group_dn" for kind, _, _ in terms)
 
@@ -111,6 +113,10 @@ class AccessRules:
                 decision = other
         return decision
 
+    def speak_of(self, host: str) -> bool:
+        """Whether any rule is about a host in its one form, whoever asks for what."""
+        return bool(self._rules_for(host))
+
     def explain(self, target: Target, client: Address | None, terms: Terms | None = None) -> Iterator[Reading]:
         """The same, reading by reading and rule by rule; the strictest of the decisions is that of ``decide``."""
         request = _Request(target, client, terms)
@@ -129,11 +135,15 @@ class AccessRules:
         """The rules that speak of a host, each with what its domains ask of the subject."""
         rules = self._by_host.get(host)
         if rules is None:
-            rules = [(rule, needs) for rule in self._rules if (needs := rule.domain_needs(host))]
+            rules = [(rule, needs) for rule in self._candidates(host) if (needs := rule.domain_needs(host))]
             if len(self._by_host) >= KNOWN_HOSTS:
                 self._by_host.clear()
             self._by_host[host] = rules
         return rules
+
+    def _candidates(self, host: str) -> Iterator[_Rule]:
+        """The rules that may speak of a host, in order."""
+        return heapq.merge(self._of_exact.get(host, ()), self._of_others, key=lambda rule: rule.index)
 
     def _read(self, request: _Request, path: str, rules: list[tuple[_Rule, Alternatives]]) -> Decision:
         last: _Verdicts = self._default
@@ -152,6 +162,19 @@ class AccessRules:
         if asking is None:
             return last.anonymous
         return asking.verdicts.challenge if login_helps or last.admits else last.anonymous
+
+
+def _indexed(rules: Iterable[_Rule]) -> tuple[Mapping[str, Sequence[_Rule]], Sequence[_Rule]]:
+    """The rules of hosts that are all written out, by host, and all others; each in their order."""
+    of_exact: dict[str, list[_Rule]] = {}
+    of_others = []
+    for rule in rules:
+        if rule.only_hosts:
+            for host in rule.only_hosts:
+                of_exact.setdefault(host, []).append(rule)
+        else:
+            of_others.append(rule)
+    return of_exact, of_others
 
 
 def _strictness(decision: Decision) -> tuple[bool, Policy, bool]:
@@ -217,6 +240,11 @@ class _Rule:
         self._networks = NetworkSet(network for group in networks for network in group)
         self._anywhere = not rule.networks
         self._query = [[_condition(condition, self._closes) for condition in together] for together in rule.query]
+
+    @property
+    def only_hosts(self) -> frozenset[str]:
+        """The hosts that it is about, where all are written out; else none."""
+        return frozenset() if self._suffixes or self._host_patterns else self._hosts
 
     def domain_needs(self, host: str) -> Alternatives:
         """What its domains ask of the subject of a request to a host; nothing at all: it is not about that host."""

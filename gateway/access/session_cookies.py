@@ -21,6 +21,8 @@ _VALUE: Final = r"[A-Za-z0-9_-]{43}"
 """32 octets in base64url (configuration.md 3)."""
 _END: Final = r"(?=;|$|,\s{0,8}[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}=)"
 """HAProxy's Lua joins Cookie lines by a comma; a comma within a value is left alone."""
+_BEGIN: Final = r"(?:^|;)\s*"
+_MERGED_BEGIN: Final = r",\s*"
 _SECOND_LEVEL: Final = re.compile(r"(?:ac|com?|edu|gob|gouv?|mil|net?|org?|sch)\.[a-z]{2}")
 """``co.uk``, ``com.au`` and their like."""
 _SHARED: Final = re.compile(
@@ -85,24 +87,32 @@ class CookieScopes:
         return None
 
 
-def session_values(lines: Sequence[str], name: str) -> tuple[str, ...]:
+def session_values(lines: Sequence[str], name: str, *, merged: bool = False) -> tuple[str, ...]:
     """What may be session ids among all lines of ``Cookie``, each once, in order; anything of another form is nobody's.
 
     A cookie that cannot be read is no cookie: the answer to it is that to somebody anonymous (CVE-2026-25748).
+
+    ``merged``: a proxy may have joined lines by commas, so that without a cookie behind a ``;`` one behind a comma
+    counts (forward-auth.md 6). No other caller may believe that: browsers take ``x=1,__Host-gw=...`` for the cookie
+    ``x``, which any host beside ours may set, by http too.
     """
+    return _values(lines, name, _BEGIN) or (_values(lines, name, _MERGED_BEGIN) if merged else ())
+
+
+def _values(lines: Sequence[str], name: str, begin: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for line in lines:
         # Looked for, not taken apart: lines may be long, and strangers write them.
-        for match in _pair(name).finditer(line) if name in line else ():
+        for match in _pair(name, begin).finditer(line) if name in line else ():
             found[match[1]] = None
             if len(found) == MOST_CANDIDATES:
                 return tuple(found)
     return tuple(found)
 
 
-@lru_cache(maxsize=8)
-def _pair(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|[;,])\s*{re.escape(name)}\s{{0,8}}=\s{{0,8}}({_VALUE})\s{{0,8}}{_END}", re.ASCII)
+@lru_cache(maxsize=16)
+def _pair(name: str, begin: str) -> re.Pattern[str]:
+    return re.compile(rf"{begin}{re.escape(name)}\s{{0,8}}=\s{{0,8}}({_VALUE})\s{{0,8}}{_END}", re.ASCII)
 
 
 def domain_problem(domain: str) -> str:

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expect_signals() -> None:
     """Until the event loop takes over: SIGTERM ends us in order, also as PID 1, where it would be ignored, and a SIGHUP
     that comes before there is anything to reload is none."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # An exception could be taken for one of whatever is just being imported.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)

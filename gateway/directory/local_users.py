@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ HASHER: Final = argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelis
 
 _BCRYPT_LIMIT: Final = 72
 """Bytes of a password that bcrypt looks at; newer libraries refuse longer ones, older ones cut them."""
+
+_BCRYPT_COST_END: Final = len("$2b$12$")
 
 _NOBODY: Final = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$0uK0VmkDjvBaLSLOJxpTDNZSiKIsKMTz6SWuIFlKLvA"
 """What an unknown name is checked against where no local user has a slow hash."""
@@ -49,6 +52,22 @@ def verify_password(password_hash: str, password: str) -> bool:
         return False
 
 
+def _cost_of(password_hash: str) -> str:
+    """What two hashes have in common that take as long: all before the salt."""
+    if password_hash.startswith("$argon2"):
+        return password_hash.rsplit("$", 2)[0]
+    return password_hash[:_BCRYPT_COST_END]
+
+
+def _slowest_seconds(hashes: Iterable[str]) -> float:
+    slowest = 0.0
+    for password_hash in hashes:
+        started = time.perf_counter()
+        verify_password(password_hash, "wrong")
+        slowest = max(slowest, time.perf_counter() - started)
+    return slowest
+
+
 class LocalUsers:
     """The users of one configuration; passwords are checked in threads, at most ``at_once`` at a time.
 
@@ -64,6 +83,8 @@ class LocalUsers:
         """Checked for unknown names where no server follows, so that they take as long as known ones."""
         self._threads = threads
         self._slots = asyncio.Semaphore(at_once)
+        self._measuring = asyncio.Lock()
+        self._slowest: float | None = None
 
     def knows(self, username: str) -> bool:
         """Say whether the name is a local user's, in whatever case."""
@@ -87,6 +108,16 @@ class LocalUsers:
     def accounts(self) -> list[Account]:
         """All accounts."""
         return [account for name in self._users if (account := self.account(name))]
+
+    async def slowest_seconds(self) -> float:
+        """How long it takes to check the slowest of the hashes; found out when it is asked for the first time."""
+        async with self._measuring:
+            if self._slowest is None:
+                hashes = (user.password_hash.reveal() for user in self._users.values())
+                examples = {_cost_of(given): given for given in hashes if given and not given.startswith(PLAIN_FORM)}
+                loop = asyncio.get_running_loop()
+                self._slowest = await loop.run_in_executor(self._threads, _slowest_seconds, [*examples.values()])
+        return self._slowest
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check a password; for an unknown name too, against the hash of nobody."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -14,8 +13,9 @@ from gateway.serve.answer import json_response
 from gateway.serve.authz.dialect import Authz
 from gateway.serve.authz.known import KnownAnswers
 from gateway.serve.authz.question import endpoint_of
+from gateway.serve.body import receive_body
 from gateway.serve.clearml import dialect as clearml
-from gateway.serve.connection import Answers, Server
+from gateway.serve.connection import Answers, Handler, Server
 from gateway.serve.dispatch import Owner, dispatch
 from gateway.serve.portal.dialect import Portal
 from gateway.serve.self_test import fast_path_problem
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gateway.serve.target import RawTarget
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Application:
@@ -46,18 +44,25 @@ class Application:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing an endpoint does may end the connection without an answer."""
         owner, target = dispatch(parse_target(request.raw_path))
+        await self._receive(request, owner)
         with self._runtime.request() as live:
             return await self._answer(live, request, owner, target)
 
     async def handle_by_admin_socket(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request of the command line: nothing but ``/admin/`` and health is here."""
         owner, target = dispatch(parse_target(request.raw_path))
+        await self._receive(request, owner)
         with self._runtime.request() as live:
             if owner is Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=True)
             if owner not in (Owner.LIVE, Owner.READY):
                 owner = Owner.NOBODY
             return await self._answer(live, request, owner, target)
+
+    async def _receive(self, request: web.BaseRequest, owner: Owner) -> None:
+        """Wait for the body first, so that whatever it leads to rests on the snapshot and the time of its end."""
+        if owner in (Owner.ADMIN, Owner.CLEARML) or (owner is Owner.PORTAL and request.method == "POST"):
+            await receive_body(request, self._runtime.current.configuration.http.max_login_body)
 
     async def _answer(
         self, live: Live, request: web.BaseRequest, owner: Owner, target: RawTarget

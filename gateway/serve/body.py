@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
@@ -25,10 +26,41 @@ class UnusableJson(ValueError):
     """Not JSON, or JSON beyond the limits on depth and items. The text says which, never what was sent."""
 
 
+@dataclass(slots=True)
+class _Received:
+    """As much of a body as has come."""
+
+    octets: bytearray = field(default_factory=bytearray, repr=False)
+    begun: bool = False
+    error: Exception | None = None
+    """What went wrong with it."""
+
+
+_RECEIVED: Final = web.RequestKey("gateway.body", _Received)
+"""What came of a body before it was asked for."""
+
+
 def check_announced(request: web.BaseRequest, limit: int) -> None:
     """Refuse a body that says itself that it is longer than ``limit`` bytes. Raises BodyTooLarge."""
     if (request.content_length or 0) > limit:
         raise BodyTooLarge
+
+
+async def receive_body(request: web.BaseRequest, limit: int) -> None:
+    """Wait for a body of at most ``limit`` bytes before anything is decided; ``read_body`` gives it.
+
+    A client sends as slowly as it likes: what was decided before would rest on a time and a configuration that are
+    gone. Of a longer one ``limit`` bytes are waited for at most, since nobody knows who sends it. Never raises for what
+    a client does; ``read_body`` raises it.
+    """
+    if request.body_exists and (request.content_length or 0) <= limit:
+        request[_RECEIVED] = received = _Received()
+        try:
+            await _receive(request, received, limit)
+        except BodyTooLarge:
+            pass
+        except Exception as error:
+            received.error = error
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:
@@ -36,19 +68,26 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     check_announced(request, limit)
     if not request.body_exists:
         return b""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    received = request.get(_RECEIVED) or _Received()
+    if received.error is not None:
+        raise received.error
+    await _receive(request, received, limit)
+    return bytes(received.octets)
+
+
+async def _receive(request: web.BaseRequest, received: _Received, limit: int) -> None:
+    if not received.begun and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    chunks = bytearray()
+    received.begun = True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while chunk := await request.content.readany():
-                chunks += chunk
-                if len(chunks) > limit:
-                    raise BodyTooLarge
+            while len(received.octets) <= limit and (chunk := await request.content.readany()):
+                received.octets += chunk
     except TimeoutError:
         raise BodyTooSlow from None
-    return bytes(chunks)
+    if len(received.octets) > limit:
+        raise BodyTooLarge
 
 
 def parse_json(body: bytes, *, max_depth: int, max_items: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -63,6 +64,7 @@ class PersonalTokens:
         self._identities = identities
         self._freshness = freshness
         self._settings = settings
+        self._making = asyncio.Lock()
 
     async def create(
         self,
@@ -98,8 +100,6 @@ class PersonalTokens:
             raise NoPerson
         if not self._freshness.can_ask(identity):
             raise Refused("this directory cannot be asked about people later, so nothing may outlive their login")
-        if len(await self.list(identity.id, now)) >= MOST:
-            raise Refused(f"there are {MOST} tokens already; revoke one first")
         text = mint(PERSONAL_PREFIX)
         accessor = accessor_of(f"{identity.id} {once}") if once else mint_accessor()
         row = TokenRow(
@@ -107,10 +107,13 @@ class PersonalTokens:
             server=identity.account.server, expires_at=now + math.ceil(lifetime), label=label,
             limits={"hosts": list(limits.hosts), "paths": list(limits.paths)},
         )  # fmt: skip
-        try:
-            await self._store.token_add(row)
-        except Conflict:
-            raise MadeAlready("this token was made already") from None
+        async with self._making:
+            if len(await self.list(identity.id, now)) >= MOST:
+                raise Refused(f"there are {MOST} tokens already; revoke one first")
+            try:
+                await self._store.token_add(row)
+            except Conflict:
+                raise MadeAlready("this token was made already") from None
         return NewToken(text, row)
 
     async def find(self, text: str, now: int) -> PersonalToken | None:

@@ -602,3 +602,13 @@ def test_explain_says_what_was_unmet() -> None:
 )  # fmt: skip
 def test_parameters(query: str, values: dict[str, list[str]]) -> None:
     assert parameters_of(query) == values
+
+
+def test_rules_of_other_hosts_are_not_looked_at() -> None:
+    """10: with a thousand rules for a thousand hosts, each host has its own and those that may speak of any."""
+    tables = [{"name": f"r{number}", "domain": f"h{number}.test", "policy": "authenticated"} for number in range(1000)]
+    tables[500] |= {"domain": ["h500.test", "*.h7.test"]}
+    tables[600] |= {"domain": []}
+    rules = AccessRules(AccessControl.model_validate({"rules": tables}))
+    looked_at = {host: [rule.name for rule in rules._candidates(host)] for host in ("h7.test", "h900.test", "x.test")}
+    assert looked_at == {"h7.test": ["r7", "r500", "r600"], "h900.test": ["r500", "r600", "r900"], "x.test": ["r500", "r600"]}

@@ -23,7 +23,8 @@ LINES: list[tuple[list[str], tuple[str, ...]]] = [
     ([f"{NAME}={A}; {NAME}={B}"], (A, B)),  # duplicates: each
     ([f"{NAME}={B}", f"{NAME}={A}"], (B, A)),
     ([f"{NAME}={A}; {NAME}={A}"], (A,)),
-    ([f"s=1, {NAME}={A}"], (A,)),  # lines that HAProxy merged
+    ([f"s=1, {NAME}={A}"], ()),  # 9: the value of another cookie, which any host beside ours may set
+    ([f"s=1,{NAME}={A}; t=2"], ()),
     ([f"{NAME}={A}, a=2"], (A,)),
     ([f"{NAME}={A},a=2"], (A,)),
     ([f"{NAME}={A}, b"], ()),  # a comma of the value's own
@@ -52,6 +53,26 @@ def test_values(lines: list[str], expected: tuple[str, ...]) -> None:
     assert session_values(lines, NAME) == expected
 
 
+# 6: lines that a proxy merged by commas, session ids to try
+MERGED: list[tuple[list[str], tuple[str, ...]]] = [
+    ([f"s=1, {NAME}={A}"], (A,)),
+    ([f"s=1,{NAME}={A}, t=2"], (A,)),
+    ([f"s=1, {NAME}={A}, {NAME}={B}"], (A, B)),
+    ([f"{NAME}={A}, t=2"], (A,)),
+    ([f"x=1,{NAME}={B}; {NAME}={A}"], (A,)),  # what begins behind a semicolon wins
+    ([f"x=1,{NAME}={B}", f"{NAME}={A}"], (A,)),
+    ([f"{NAME}={A}; x=1,{NAME}={B}"], (A,)),
+    ([f"{NAME}={A}, {NAME}={B}"], (A,)),
+    ([f"x{NAME}={A}, y{NAME}={B}"], ()),
+    ([], ()),
+]
+
+
+@pytest.mark.parametrize(("lines", "expected"), MERGED)
+def test_values_of_merged_lines(lines: list[str], expected: tuple[str, ...]) -> None:
+    assert session_values(lines, NAME, merged=True) == expected
+
+
 def test_not_every_twin_is_tried() -> None:
     assert len(session_values([f"{NAME}={number:043}" for number in range(50)], NAME)) == MOST_CANDIDATES
 
@@ -59,7 +80,8 @@ def test_not_every_twin_is_tried() -> None:
 @given(st.lists(st.text(max_size=100), max_size=3))
 def test_any_cookie(lines: list[str]) -> None:
     """CVE-2026-25748: what cannot be read is nobody."""
-    assert session_values([*lines, f"{NAME}=x"], NAME) == ()
+    for merged in (False, True):
+        assert session_values([*lines, f"{NAME}=x"], NAME, merged=merged) == ()
 
 
 @pytest.mark.parametrize(

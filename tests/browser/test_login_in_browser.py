@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -10,6 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Visitor
 from tests.browser.site import PASSWORD
+from tests.daemon import running
+from tests.serve.test_clearml_protocol import password_hash
 
 PORTAL = re.compile(r"^https://auth\.example\.com:\d+/login\b")
 
@@ -255,15 +258,35 @@ def test_no_page_may_be_framed(visitor: Visitor) -> None:
 
 
 def test_plain_http(visitor: Visitor) -> None:
-    """9: who opens the daemon itself is told where to go, and gets to the page they wanted."""
+    """9: who opens the daemon itself is told so before they type anything, and gets to the page they wanted."""
     page, port = visitor.page, visitor.site.daemon.port
-    page.goto(f"http://localhost:{port}/login?rd={visitor.site.app('/x')}")
-    visitor.log_in()
-    expect(page.get_by_role("alert")).to_contain_text("Your password is right")
-    page.get_by_role("link", name="Sign in at auth.example.com").click()
-    visitor.log_in()
-    expect(page.locator("#app-target")).to_have_text("/x")
+    for host in ("localhost", "gateway.test", "auth.example.com"):
+        page.goto(f"http://{host}:{port}/login?rd={visitor.site.app('/x')}")
+        expect(page.get_by_text("This page came over plain http")).to_be_visible()
+        page.get_by_role("link", name="https://auth.example.com").click()
+        expect(page.get_by_text("This page came over plain http")).to_have_count(0)
+        visitor.log_in()
+        expect(page.locator("#app-target")).to_have_text("/x")
+        visitor.context.clear_cookies()
     page.goto(f"http://auth.example.com:{port}/login")  # where browsers do not even tell which page sends a form
     visitor.log_in()
     page.get_by_role("link", name="Sign in at auth.example.com").click()
+    visitor.log_in()
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_same_machine_by_http(visitor: Visitor, tmp_path: Path, host: str) -> None:
+    """9, Secure Contexts 3.1: as set up to try it out; browsers keep a ``__Host-`` cookie there."""
+    file = tmp_path / "gateway.conf"
+    file.write_text(f'users = [{{ username = ada, password_hash = "{password_hash(PASSWORD)}" }}]\n')
+    with running(tmp_path, files=[file]) as daemon:
+        page = visitor.page
+        page.goto(f"http://{host}:{daemon.port}/login")
+        expect(page.get_by_text("This page came over plain http")).to_have_count(0)
+        visitor.log_in()
+        expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+        assert [cookie["name"] for cookie in visitor.context.cookies()] == ["__Host-gw"]
+        page.get_by_role("button", name="Sign out").first.click()
+        expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
+        assert visitor.context.cookies() == []

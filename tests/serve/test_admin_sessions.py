@@ -205,10 +205,15 @@ async def test_who_is_gone_can_be_ended_too(room: Room) -> None:
 
 async def test_names(room: Room) -> None:
     """A name of several people is never guessed at; a server's name and a person's may hold slashes."""
-    for server, name in (("corp", "twin"), ("corp/eu", "twin"), ("corp", "eu/twin"), ("lab", "o'brien é")):
-        await person(room, server, name)
+    people = (("corp", "twin"), ("corp/eu", "twin"), ("corp", "eu/twin"), ("lab", "o'brien é"), ("lab", "corp/twin"))
+    ids = [await person(room, server, name) for server, name in people]
     status, answer = await call(room, "/admin/sessions/revoke", {"user": "twin"})
-    assert (status, "corp/eu/twin, corp/twin" in answer["error"]) == (400, True), answer
+    assert (status, f"corp/eu/twin (id {ids[1]}), corp/twin (id {ids[0]})" in answer["error"]) == (400, True), answer
+    status, answer = await call(room, "/admin/sessions/revoke", {"user": "corp/eu/twin"})
+    assert (status, ids[1] in answer["error"], ids[2] in answer["error"]) == (400, True, True), "two people of one label"
+    for each in ids:
+        assert (await call(room, "/admin/sessions/revoke", {"user": each}))[0] == 200
+    assert (await call(room, "/admin/sessions/revoke", {"user": "lab/corp/twin"}))[1]["user"] == "lab/corp/twin"
     assert (await call(room, "/admin/sessions/revoke", {"user": "corp/twin"}))[1]["user"] == "corp/twin"
     assert (await call(room, "/admin/sessions/revoke", {"user": "lab/O'Brien é"}))[1]["user"] == "lab/o'brien é"
     assert (await call(room, "/admin/sessions/revoke", {"user": "id of o'brien é"}))[1]["user"] == "lab/o'brien é"

@@ -242,6 +242,8 @@ async def test_hostile_accessors(browser: Browser) -> None:
             assert (await browser.call(path, {"accessor": accessor}, OWN)).json == {"revoked": 0}
     for accessor in (["x"], 1, "\ud800", {"x": 1}):
         assert (await browser.call("/account/tokens/revoke", {"accessor": accessor})).status == 400
+    for days in ("\ud800", "\udfff1", ["1"], True):
+        assert (await browser.call("/account/tokens", {"label": "x", "days": days})).status == 400
     for hosts in (["\ud800"], [1], {"x": 1}, 7):
         assert (await browser.call("/account/tokens", {"label": "x", "hosts": hosts})).status == 400
     assert (await browser.get("/account")).status == 200

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.serve.gateway_room import Room, parsed, room_of
-from tests.serve.portal_browser import HTML, JSON, OWN, PAGE_HEADERS, Browser
+from tests.serve.portal_browser import HTML, JSON, OWN, Browser
 from tests.serve.test_clearml_protocol import password_hash
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -150,50 +150,56 @@ async def test_strangers_are_not_believed(tmp_path_factory: pytest.TempPathFacto
         assert room.audit.events[before].client == "127.0.0.1"
 
 
-# section; scheme that the proxy tells, empty: nothing; by which address (of a proxy or a stranger); whether the login is proven first
+# section; Host; scheme that the proxy tells, empty: nothing; by which peer (a proxy or a stranger); whether it came by http
 SCHEMES = [
-    ("2 a proxy that ends TLS", "https", True, False), ("2 the same, as others write it", "HTTPS", True, False),
-    ("2 two proxies", "https, http", True, False), ("9 a proxy without TLS", "http", True, True),
-    ("9 nobody tells", "", True, True), ("2 strangers tell what they like", "https", False, True), ("9 a stranger by http", "", False, True),
+    ("2 a proxy that ends TLS", "gateway:8008", "https", True, False), ("2 the same, as others write it", "gateway:8008", "HTTPS", True, False),
+    ("2 two proxies", "gateway:8008", "https, http", True, False), ("9 a proxy without TLS", "gateway:8008", "http", True, True),
+    ("9 nobody tells", "gateway:8008", "", True, True), ("2 strangers tell what they like", "gateway:8008", "https", False, True),
+    ("9 a stranger by http", "gateway:8008", "", False, True), ("9 our address, at the port of https", "auth.example.com", "", True, False),
+    ("9 the same in full", "AUTH.example.com.:443", "", False, False), ("9 our name, at another port", "auth.example.com:8008", "", True, True),
+    ("9 a host of our domain", "app.example.com", "", True, True), ("9 on the same machine, where the cookie is for a domain", "localhost:8008", "", True, True),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("section", "scheme", "known", "proven"), SCHEMES)
-async def test_a_browser_that_keeps_no_cookie(
-    room: Room, untrusting: Room, section: str, scheme: str, known: bool, proven: bool
+@pytest.mark.parametrize(("section", "host", "scheme", "known", "plain"), SCHEMES)
+async def test_a_page_that_came_by_http(
+    room: Room, untrusting: Room, section: str, host: str, scheme: str, known: bool, plain: bool
 ) -> None:
-    """9: browsers take a Secure cookie by https alone; they would show the form again after a right password."""
+    """9: browsers take a Secure cookie by https alone; the form says so before a password is typed."""
     for way_back in ("", "https://app.example.com/x?a=1&b=2"):
-        browser = Browser(room if known else untrusting, scheme=scheme)
+        browser = Browser(room if known else untrusting, host=host, scheme=scheme)
+        form = await browser.get(f"/login?rd={way_back.replace('&', '%26')}")
+        assert (form.status, "This page came over plain http" in form.text) == (200, plain)
+        if plain:
+            there = form.text.partition('Open <a href="https://auth.example.com')[2].partition('"')[0]
+            assert there.startswith("/login")
+            assert (await browser.get(there, host="auth.example.com")).values("rd") == ([way_back] if way_back else [])
+            assert ("came over plain http" in (await browser.login("nobody", "x")).text), "and afterwards"
         answer = await browser.login(rd=way_back)
-        assert (answer.status, "after=login" in answer.location) == (303, proven)
-        if not proven:
-            assert answer.location == (way_back or "/account")
-            continue
-        kept = await browser.get(answer.location)
-        assert (kept.status, kept.location) == (303, way_back or "/account"), "a browser may well keep it (localhost)"
-        browser.jar.clear()
-        told = await browser.get(answer.location)
-        assert told.status == 400
-        assert "did not keep the cookie" in told.text
-        assert f'href="https://auth.example.com/login{"?rd=" if way_back else ""}' in told.text
-        assert PAGE_HEADERS.items() <= told.headers.items()
-        assert (await browser.get(told.text.partition('class="button" href="https://auth.example.com')[2].partition('"')[0])).values("rd") == ([way_back] if way_back else [])
-        assert (await browser.call("/api/login", {"user": "ada", "password": "lovelace"})).status == 200
-        wrong = await Browser(room if known else untrusting, scheme=scheme).login(password="x")
-        assert wrong.status == 401
+        assert (answer.status, answer.location) == (303, way_back or "/account"), "8: to the target itself"
 
 
-async def test_a_portal_that_is_set_up_by_http(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """9: then no address would help, and it is not for the person to mend."""
+# section; Host; whether browsers keep a Secure cookie of http there (Secure Contexts 3.1)
+ALONE_BY_HTTP = [
+    ("9 by http elsewhere", "gateway.test:8008", False), ("9 the same machine", "localhost:8008", True), ("9 by address", "127.0.0.1:8008", True),
+    ("9 by address", "127.1.2.3", True), ("9 by address", "[::1]:8008", True), ("9 below it", "gateway.localhost", True),
+    ("9 not quite", "127.evil.test", False), ("9 not quite", "localhost.evil.test", False), ("9 nothing to be read", "a b", False),
+]  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def by_http(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
+    """Set up by http: then no address would help, and it is not for the person to mend."""
     text = BASE + 'public_url = "http://gateway.test:8008"\n'
-    async with room_of(tmp_path_factory.mktemp("http"), text) as room:
-        browser = Browser(room, host="gateway.test:8008", scheme="")
-        answer = await browser.login()
-        browser.jar.clear()
-        told = await browser.get(answer.location)
-        assert (told.status, "http://gateway.test:8008" in told.text, "administrator" in told.text) == (400, True, True)
-        assert "<a " not in told.text
+    async with room_of(tmp_path_factory.mktemp("http"), text) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("section", "host", "kept"), ALONE_BY_HTTP)
+async def test_a_portal_that_is_set_up_by_http(by_http: Room, section: str, host: str, kept: bool) -> None:
+    form = await Browser(by_http, host=host, scheme="").get("/login")
+    assert ("came over plain http" in form.text, "administrator" in form.text) == (not kept, not kept)
+    assert "<a href" not in form.text.partition("<main")[2].partition("</main")[0]
 
 
 async def test_a_reload_is_seen_at_once(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
 from gateway.config.schema.session import PortalLink
+from gateway.serve.portal.reach import Reach
 from tests.serve.gateway_room import Room, room_of
 from tests.serve.portal_browser import JSON, Browser
 from tests.serve.test_clearml_protocol import password_hash
@@ -120,3 +123,35 @@ async def test_ways_back(room: Room, section: str, user: str, way_back: str, led
     if not led:
         assert answer.location == f"/login?rd={way_back}"
         assert user in page.text
+
+
+MANY = """
+public_url = "https://auth.example.com"
+session.cookies = [{ domain = "example.com", portal_url = "https://auth.example.com" }]
+users = [{ username = ada, groups = [ops], password_hash = "HASH" }]
+access_control.rules = [RULES]
+login.floor = 0
+tokens.master_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+""".replace("HASH", password_hash("lovelace"))
+
+
+async def test_many_links_let_others_in_between(tmp_path: Path) -> None:
+    """1.5, 6: every rule here speaks of every host, so that links times rules must be looked at."""
+    rules = ", ".join(
+        f'{{ domain = ["h{number}.example.com", "*.example.com"], subject = "group:g{number}", policy = authenticated }}' for number in range(300)
+    )
+    async with room_of(tmp_path, MANY.replace("RULES", rules)) as opened:
+        live, turns = opened.live, 0
+        terms = live.access.rules.terms(await opened.login("ada"))
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        found = await Reach(live, ()).links(terms, None)
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+        assert (found, turns > 3) == ([], True)

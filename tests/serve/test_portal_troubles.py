@@ -140,10 +140,14 @@ async def test_a_store_that_is_gone(tmp_path_factory: pytest.TempPathFactory) ->
     async with room_of(tmp_path_factory.mktemp("gone"), CONFIGURATION.replace("REALM", "false")) as room:
         browser = Browser(room)
         await browser.login()
+        kept = dict(browser.jar)
         await room.runtime.store.close()
-        for answer in (await browser.get("/account"), await browser.post("/api/logout", {}), await browser.get("/login")):
+        for answer in (await browser.get("/account"), await browser.get("/login"), await browser.post("/api/logout", {})):
             assert answer.status == 503
             assert int(answer.headers["retry-after"]) > 0
             assert PAGE_HEADERS.items() <= answer.headers.items()
+        assert browser.jar == {}, "9: a logout is one for this browser in any case"
+        assert "until it ends by itself" in answer.text
+        browser.jar = kept
         assert (await browser.get("/api/session", JSON)).status == 503
         assert (await browser.login()).status == 503

@@ -110,9 +110,9 @@ class Login(Section):
     concurrency: Annotated[Int, Field(ge=1)] = 64
     """Most logins at one time."""
     queue: Annotated[Int, Field(ge=0)] = 1000
-    """Most logins that wait; beyond: 503 with ``Retry-After``."""
+    """Most logins that wait, of local users and of servers each; beyond: 503 with ``Retry-After``."""
     floor: Duration = 0.25
-    """Least time that a failed login takes."""
+    """Least time that a failed login takes, if hashes of local users take no longer; 0: failures are not held back."""
     hash_threads: Annotated[Int, Field(ge=1, le=64)] = 2
     """Threads that check password hashes of local users."""
 

@@ -55,6 +55,8 @@ class Session(Section):
     """How long its last answer counts while it cannot be asked; then renewal answers 503. ``never``: no end."""
     fast_path: Flag = True
     """Answer known sessions and tokens before the request is parsed in full."""
+    merged_cookies: Flag = True
+    """Let ``forward-auth`` find a session behind a comma, too; see docs/forward-auth.md for the risk."""
     max_per_user: Annotated[Int, Field(ge=1)] = 100
     """Most sessions of one person; the oldest ends."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 1000
 """People of one name that are found; most of them have left."""
+_MOST_NAMED: Final = 20
 
 
 def label_of(row: IdentityRow) -> str:
@@ -33,16 +34,18 @@ async def people_named(store: Store, user: str) -> list[IdentityRow]:
     """Everyone who has logged in by this name, whom the directory or the configuration no longer knows included.
 
     A name is the id of an identity, SERVER/NAME, a name on any server, or a ClearML user id: the first of them that
-    fits.
+    fits. So nobody is meant by somebody else's SERVER/NAME who is called that.
     """
     if (row := await store.identity(user)) is not None:
         return [row]
-    found = {}
+    found: dict[str, IdentityRow] = {}
     for server, name in _readings(user):
-        for row in await store.identities(username=name, limit=_MOST):
-            if server in ("", fold_name(row.server)):
-                found[row.id] = row
-    return list(found.values()) or await store.identities(backend_id=user, limit=_MOST)
+        rows = await store.identities(username=name, limit=_MOST)
+        found |= {row.id: row for row in rows if fold_name(row.server) == server}
+    if found:
+        return list(found.values())
+    named = await store.identities(username=user, limit=_MOST)
+    return named or await store.identities(backend_id=user, limit=_MOST)
 
 
 async def known_people(store: Store, user: object) -> list[IdentityRow]:
@@ -55,16 +58,14 @@ async def known_people(store: Store, user: object) -> list[IdentityRow]:
 async def known_person(store: Store, user: object) -> list[IdentityRow]:
     """The same of one name on one server: a person, and whoever had the name before. Raises Refusal 400 and 404."""
     rows = await known_people(store, user)
-    labels = {fold_name(label_of(row)): label_of(row) for row in rows}
-    if len(labels) > 1:
-        named = ", ".join(sorted(labels.values()))
-        raise Refusal(400, f"user: several people have this name: {named}; name one of them")
+    if len({(fold_name(row.server), fold_name(row.username)) for row in rows}) > 1:
+        named = ", ".join(sorted(f"{label_of(row)} (id {row.id})" for row in rows)[:_MOST_NAMED])
+        raise Refusal(400, f"user: several people have this name: {named}; give the SERVER/NAME or the id of one")
     return rows
 
 
 def _readings(user: str) -> Iterator[tuple[str, str]]:
     """Server, in small letters, and name; both may hold slashes."""
-    yield "", user
     for place, letter in enumerate(user):
         if letter == "/":
             yield fold_name(user[:place]), user[place + 1 :]

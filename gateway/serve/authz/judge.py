@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from multidict import istr
 
 from gateway.access.credentials import NOTHING, Kind, Presented, presented
-from gateway.access.decision import RETRY_SECONDS, Outcome
+from gateway.access.decision import RETRY_SECONDS, Endpoint, Outcome
 from gateway.access.rules import Decision
 from gateway.grants.lockout import address_key
 from gateway.identity import Identity, fold_name
@@ -67,6 +67,7 @@ class Judge:
         self._accepts_personal = "personal" in control.accept
         self._accepts_clearml = "clearml" in control.accept
         self._passes_preflights = control.preflight == "pass"
+        self._merged_cookies = live.configuration.session.merged_cookies
         self._seldom = Seldom()
         self.holders = Holders(live)
 
@@ -142,7 +143,11 @@ class Judge:
             return token in verified or (self._accepts_personal and token.startswith(PERSONAL_PREFIX))
 
         name, basic = scope.name if scope else "", case.first.basic
-        given = presented(authorization, proxy, cookies, cookie_name=name, basic=basic, is_ours=is_ours)
+        merged = self._merged_cookies and case.question.asker.endpoint is Endpoint.FORWARD_AUTH
+        given = presented(
+            authorization, proxy, cookies,
+            cookie_name=name, basic=basic, is_ours=is_ours, merged_cookies=merged,
+        )  # fmt: skip
         return Presented(Kind.INVALID, proxy=True) if given.kind is Kind.PASSWORD and not basic else given
 
     async def _verified(self, credentials: tuple[str, ...], now: int) -> frozenset[str]:
@@ -165,11 +170,13 @@ class Judge:
         return await self.holders.by_clearml(token, now)
 
     async def _by_sessions(self, case: _Case, given: Presented) -> Verdict:
+        """Sessions of several people are nobody's: a host beside ours set one of the cookies (forward-auth.md 9)."""
         domain = case.scope.host if case.scope else ""
-        for value in given.sessions:
-            if (holder := await self.holders.by_session(value, domain, case.now)) is not None:
-                return self._of_holder(case, given, holder)
-        return _unknown(case, given)
+        found = [await self.holders.by_session(value, domain, case.now) for value in given.sessions]
+        holders = [holder for holder in found if holder is not None]
+        if len({holder.identity.id for holder in holders}) != 1:
+            return _unknown(case, given)
+        return self._of_holder(case, given, holders[0])
 
     async def _by_password(self, case: _Case, given: Presented) -> Verdict:
         question = case.question

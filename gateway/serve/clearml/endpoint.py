@@ -149,7 +149,8 @@ class Endpoint:
     roles: tuple[str, ...] = ()
     """Roles that may call it; empty: every role."""
     login_body: bool = False
-    """Whether the smaller limit on bodies holds."""
+    """Whether the smaller limit on bodies holds, as for all that gives out tokens and keys: nothing is decided before
+    the whole body is there."""
     changes_state: bool = False
     """Whether anything is different afterwards, so that no other site may make a browser call it (DECISIONS 29)."""
     repeatable: bool = False

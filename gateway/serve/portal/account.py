@@ -48,7 +48,7 @@ async def account_page(
         "person": shown_person(identity),
         "links": [
             {"title": link.title, "url": link.url}
-            for link in call.reach.links(live.access.rules.terms(identity), call.client)
+            for link in await call.reach.links(live.access.rules.terms(identity), call.client)
         ],
         "sessions": [
             shown_session(live, row, session.accessor) for row in await live.sessions.list(identity.id, call.now)
@@ -149,8 +149,7 @@ def _lifetime(call: Call, days: float) -> float:
 
 
 def _text_of(fields: Fields, name: str) -> str:
-    value = fields.values.get(name, "")
-    return value if isinstance(value, str) else ""
+    return fields.text(name) if isinstance(fields.values.get(name), str) else ""
 
 
 def _here(call: Call, typed: Mapping[str, str]) -> str:

@@ -46,8 +46,10 @@ class Call:
     client: Address | None
     as_json: bool
     """Whether a program asks."""
-    may_be_plain: bool
-    """Whether a browser may have come by http, and refuse our cookies."""
+    is_plain: bool
+    """Whether the page came by http, as far as can be told."""
+    is_local: bool
+    """Whether the browser is on the same machine: it may keep cookies that it would take by https alone elsewhere."""
     now: int
 
     @property
@@ -72,11 +74,10 @@ class Call:
         way = self.live.configuration.access_control.default_redirect
         return self.path(ACCOUNT) if way == ACCOUNT else way
 
-    def login_path(self, way_back: str = "", *, after: str = "") -> str:
-        """The login page that leads to a URL; ``after`` says what was just done."""
-        words = {"rd": way_back, "after": after}
-        query = urlencode({name: word for name, word in words.items() if word}, safe="/:", quote_via=quote)
-        return self.path("/login") + (f"?{query}" if query else "")
+    def login_path(self, way_back: str = "") -> str:
+        """The login page that leads to a URL."""
+        query = urlencode({"rd": way_back}, safe="/:", quote_via=quote)
+        return self.path("/login") + (f"?{query}" if way_back else "")
 
     def session_values(self, scope: CookieScope) -> Sequence[str]:
         """What may be session ids among the cookies of the request."""

@@ -20,7 +20,7 @@ from gateway.serve.cross_site import comes_from_elsewhere, may_change_state
 from gateway.serve.portal import account, login, pages, static_files
 from gateway.serve.portal.call import ACCOUNT, ASK, Call, LoginNeeded
 from gateway.serve.portal.forms import JSON, Fields, Refusal, kind_of, read_fields, speaks_json
-from gateway.serve.portal.place import Places
+from gateway.serve.portal.place import Places, is_loopback
 from gateway.serve.portal.reach import Reach
 from gateway.sessions import Stale
 from gateway.store.interface import StoreError
@@ -93,12 +93,12 @@ class Portal:
             return static_files.answer(request, target)
         try:
             place, client = self._places.of(request), client_of(request, self._trusted)
-            may_be_plain = self._places.may_be_plain(request)
+            is_plain, is_local = self._places.is_plain(request), is_loopback(request)
         except MalformedAddress:
             return json_response(400, {"error": "malformed X-Forwarded-For header"})
         as_json, now = speaks_json(request), int(time.time())
         call = Call(
-            self.live, self._places, self._reach, request, target, place, client, as_json, may_be_plain, now
+            self.live, self._places, self._reach, request, target, place, client, as_json, is_plain, is_local, now
         )
         response = await _answered(call)
         if response.status in (408, 413):
@@ -137,9 +137,10 @@ async def _performed(call: Call) -> web.Response:
         raise Refusal(405, f"This address takes only {allowed}.", headers={"Allow": allowed})
     if not _is_ours(call):
         title, url = "Please try again from here", call.place.scopes[0].portal_url
-        if "Sec-Fetch-Site" in call.request.headers or not url.startswith("https:"):
+        if "Sec-Fetch-Site" in call.request.headers:
             raise Refusal(403, _NOT_OURS, title=title)
-        raise Refusal(403, _UNTOLD, title=title, links=[(f"Sign in at {urlsplit(url).netloc}", f"{url}/login")])
+        links = [(f"Sign in at {urlsplit(url).netloc}", f"{url}/login")] if url.startswith("https:") else ()
+        raise Refusal(403, _UNTOLD, title=title, links=links)
     return await route.post(call, await read_fields(call.request, call.live.configuration.http))
 
 

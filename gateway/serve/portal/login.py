@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -9,12 +10,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.identity import Identity
-from gateway.login import Attempt, Denied, Throttled, Unavailable
+from gateway.login import RETRY_SECONDS, Attempt, Denied, Throttled, Unavailable
 from gateway.serve.answer import json_response
 from gateway.serve.portal import pages
 from gateway.serve.portal.call import ACCOUNT, ASK, DIALECT, Call
 from gateway.serve.portal.views import shown_person
 from gateway.sessions import NoPerson, Stale
+from gateway.store.interface import StoreError
 from gateway.tokens.opaque import is_access_key
 
 if TYPE_CHECKING:
@@ -23,10 +25,15 @@ if TYPE_CHECKING:
     from gateway.serve.portal.forms import Fields
     from gateway.sessions import NewSession, Session
 
+log = logging.getLogger(__name__)
+
+RETRY: Final = {"Retry-After": str(RETRY_SECONDS)}
 WRONG: Final = "The user name or the password is not right."
 """One text for all who are refused: unknown, locked, or wrong."""
-_LOGIN: Final = "login"
-"""What was just done, where it is to be seen whether the browser kept the cookie."""
+_UNENDED: Final = (
+    "This browser has forgotten you, but your session could not be ended: whoever has its cookie may use it until it "
+    "ends by itself. Sign in again shortly, and end it on the page of your account."
+)
 _UNSENT: Final = re.compile(r"(?!GET$|HEAD$)[A-Z]{1,20}", re.ASCII)
 """Methods of requests that do something; they are lost when somebody must log in first."""
 
@@ -40,8 +47,6 @@ async def show_login(call: Call) -> web.Response:
     except Stale:
         # Somebody else may want to log in, and whoever it was is asked for a password.
         session = None
-    if session is None and call.query.get("after") == _LOGIN:
-        return _unkept_page(call, way_back, scope)
     if session is None:
         undelivered = _UNSENT.fullmatch(call.query.get("rm", "")) is not None
         return login_page(call, way_back, undelivered=undelivered)
@@ -67,6 +72,7 @@ def login_page(
     words = {
         "rd": way_back, "host": urlsplit(way_back).netloc, "user": user, "undelivered": undelivered, "error": error,
         "remember": remember, "remember_days": pages.days_text(longest) if longest > 0 else "",
+        "plain": _plain_notice(call, way_back),
     }  # fmt: skip
     targets = call.places.form_targets
     return call.page("login", words, status=status, headers=headers, form_targets=targets)
@@ -110,9 +116,13 @@ async def show_logout(call: Call) -> web.Response:
 async def log_out(call: Call, fields: Fields) -> web.Response:
     """``POST /api/logout``: end the sessions that the browser shows here, and make it forget them."""
     way_back = call.way_back(fields.text("rd"))
-    for scope in call.place.scopes:
-        await _end(call, scope, "logout")
-    response = json_response(200, {}) if call.as_json else pages.see_other(way_back or call.path("/logout"))
+    try:
+        for scope in call.place.scopes:
+            await _end(call, scope, "logout")
+        response = json_response(200, {}) if call.as_json else pages.see_other(way_back or call.path("/logout"))
+    except StoreError as error:
+        log.error("a session was not ended by its logout: %s", error)
+        response = call.message(503, "You are signed out of this browser only", _UNENDED, headers=dict(RETRY))
     for scope in call.place.scopes:
         response.headers.add("Set-Cookie", scope.clear_cookie())
     return response
@@ -160,28 +170,24 @@ def _logged_in(
         data |= {"expires_at": made.row.expires_at, "ends_at": ends_at}
         response = json_response(200, data)
     else:
-        response = pages.see_other(_way_on(call, identity, way_back))
+        is_refused = _is_refused(call, way_back, identity)
+        response = pages.see_other(call.login_path(way_back) if is_refused else way_back or call.usual_way)
     response.headers.add("Set-Cookie", scope.set_cookie(made.value, made.max_age))
     return response
 
 
-def _way_on(call: Call, identity: Identity, way_back: str) -> str:
-    """Where a browser goes after a login; first to where it is seen that it brings the cookie, if it may not."""
-    if call.may_be_plain:
-        return call.login_path(way_back, after=_LOGIN)
-    return call.login_path(way_back) if _is_refused(call, way_back, identity) else way_back or call.usual_way
+def _plain_notice(call: Call, way_back: str) -> dict[str, str] | None:
+    """What to tell somebody whose browser will not keep our cookie, because the page came by http; None where it will.
 
-
-def _unkept_page(call: Call, way_back: str, scope: CookieScope) -> web.Response:
-    """For somebody whose password was right, and whose browser shows no cookie all the same."""
-    text = "Your password is right, but your browser did not keep the cookie that keeps you signed in. "
-    url, links = scope.portal_url, []
-    if url.startswith("https:"):
-        text += f"It keeps it only at {url}, and only where it may keep cookies. Please sign in there."
-        links = [(f"Sign in at {urlsplit(url).netloc}", url.removesuffix(call.place.site.root) + call.login_path(way_back))]
-    else:
-        text += f"It keeps it by https alone, and this site is set up as {url}. Please tell your administrator."
-    return call.message(400, "You are not signed in", text, links=links)
+    Where to go instead, as a text and as a URL; both empty where the portal is set up by http itself.
+    """
+    scope = call.places.scope_for(call.place, way_back)
+    if not call.is_plain or (call.is_local and not scope.domain):
+        return None
+    url = scope.portal_url
+    if not url.startswith("https:"):
+        return {"text": "", "url": ""}
+    return {"text": url, "url": url.removesuffix(call.place.site.root) + call.login_path(way_back)}
 
 
 def _is_refused(call: Call, way_back: str, identity: Identity) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from aiohttp import web
 
 from gateway.access.client_address import UNIX_PEER, is_trusted, parse_address
-from gateway.access.hosts import DEFAULT_PORTS, MalformedHost, parse_authority, parse_host
+from gateway.access.hosts import DEFAULT_PORTS, MalformedHost, is_name, is_within, parse_authority, parse_host
 from gateway.serve.client import peer_of
 from gateway.serve.portal.pages import Site
 
@@ -43,6 +43,8 @@ class Places:
         for scope in live.access.scopes.all:
             by_host.setdefault(_host_of(scope.portal_url), []).append(scope)
         self._places = {host: _place(scopes, title) for host, scopes in by_host.items()}
+        parts = [urlsplit(scope.portal_url) for scope in live.access.scopes.all]
+        self._https = {_authority(part.netloc) for part in parts if part.scheme == "https"}
         usual = self._of_host(_host_of(live.configuration.public_url))
         self._usual = usual or next(iter(self._places.values()))
 
@@ -56,24 +58,18 @@ class Places:
 
         It only chooses among our own addresses: browsers refuse the cookie of another. Raises MalformedAddress.
         """
-        names = request.headers.getall("Host", [])
-        if self._is_proxy(peer_of(request)):
-            names = [*names, *request.headers.getall("X-Forwarded-Host", [])]
-        for name in names:
-            try:
-                found = self._of_host(parse_authority(name)[0])
-            except MalformedHost:
-                continue
-            if found is not None:
+        for host, _ in self._authorities(request):
+            if (found := self._of_host(host)) is not None:
                 return found
         return self._usual
 
-    def may_be_plain(self, request: web.BaseRequest) -> bool:
-        """Whether nothing says that a browser came by https, so that it may refuse our cookies.
-
-        Raises MalformedAddress.
+    def is_plain(self, request: web.BaseRequest) -> bool:
+        """Whether a page came by http, as far as can be told: a proxy that ends TLS may keep that to itself, so one of
+        our https addresses is believed to be one. Raises MalformedAddress.
         """
         if request.transport is not None and request.transport.get_extra_info("ssl_object") is not None:
+            return False
+        if any(authority in self._https for authority in self._authorities(request)):
             return False
         told = request.headers.getall("X-Forwarded-Proto", []) if self._is_proxy(peer_of(request)) else []
         return "https" not in ",".join(told).lower()
@@ -87,6 +83,13 @@ class Places:
             scope = None
         return scope if scope is not None and scope in place.scopes else place.scopes[0]
 
+    def _authorities(self, request: web.BaseRequest) -> list[tuple[str, int]]:
+        """Under which hosts and ports a request came in, as far as they can be read."""
+        names = request.headers.getall("Host", [])
+        if self._is_proxy(peer_of(request)):
+            names = [*names, *request.headers.getall("X-Forwarded-Host", [])]
+        return [authority for name in names if (authority := _authority(name)) is not None]
+
     def _of_host(self, host: str) -> Place | None:
         if host in self._places:
             return self._places[host]
@@ -95,6 +98,21 @@ class Places:
 
     def _is_proxy(self, peer: str) -> bool:
         return peer == UNIX_PEER or is_trusted(parse_address(peer), self._trusted)
+
+
+def is_loopback(request: web.BaseRequest) -> bool:
+    """Whether the page's host is the browser's own machine, which browsers trust without TLS (Secure Contexts 3.1)."""
+    host, _ = _authority(request.headers.get("Host", "")) or ("", 0)
+    return is_within(host, "localhost") or (not is_name(host) and host.startswith(("127.", "[::1]")))
+
+
+def _authority(text: str) -> tuple[str, int] | None:
+    """Host and port, 443 where none is written; None where it cannot be read."""
+    try:
+        host, port = parse_authority(text)
+    except MalformedHost:
+        return None
+    return host, port or DEFAULT_PORTS["https"]
 
 
 def _place(scopes: list[CookieScope], title: str) -> Place:

@@ -6,9 +6,11 @@ is said about it.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.access.decision import Outcome
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from gateway.access.subjects import Terms
     from gateway.config.schema import Configuration
     from gateway.runtime import Live
+
+
+TURN_SECONDS: Final = 0.005
+"""How long the links of one person may hold everybody else up, but for what one link takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +48,39 @@ class Reach:
         self._insecure = live.configuration.access_control.allow_insecure_targets
         given = live.configuration.portal.links
         links = [Link(link.title or urlsplit(link.url).netloc, link.url) for link in given]
-        self._links = [(link, self._target(link.url)) for link in links or _domains(live.configuration, portal_hosts)]
-        self._always = {
-            link for link, target in self._links if given and (target is None or not self._governs(target))
-        }
+        self._links = links or list(_domains(live.configuration, portal_hosts))
+        self._are_given = bool(links)
+        self._targets: dict[Link, Target | None] = {}
 
-    def links(self, terms: Terms, client: Address | None) -> list[Link]:
-        """The links that lead somewhere for a person."""
-        return [link for link, target in self._links if link in self._always or self._passes(target, client, terms)]
+    async def links(self, terms: Terms, client: Address | None) -> list[Link]:
+        """The links that lead somewhere for a person.
+
+        There may be a thousand links and as many rules that speak of each: others are answered in between.
+        """
+        found: list[Link] = []
+        begun = time.perf_counter()
+        for link in self._links:
+            if self._leads(link, terms, client):
+                found.append(link)
+            if time.perf_counter() - begun > TURN_SECONDS:
+                await asyncio.sleep(0)
+                begun = time.perf_counter()
+        return found
 
     def refuses(self, url: str, terms: Terms, client: Address | None) -> bool:
         """Whether rules that speak of a URL's host close it to a person; ``url`` may be a path of ours."""
         target = self._target(url)
-        if target is None or target.host in self._own or not self._governs(target):
+        if target is None or target.host in self._own or not self._rules.speak_of(target.host):
             return False
         return not self._passes(target, client, terms)
+
+    def _leads(self, link: Link, terms: Terms, client: Address | None) -> bool:
+        if link not in self._targets:
+            self._targets[link] = self._target(link.url)
+        target = self._targets[link]
+        if self._are_given and (target is None or not self._rules.speak_of(target.host)):
+            return True
+        return self._passes(target, client, terms)
 
     def _target(self, url: str) -> Target | None:
         parts = urlsplit(url)
@@ -74,10 +98,6 @@ class Reach:
             # No cookie of ours goes there, so nobody is anybody.
             return self._rules.decide(target, client).outcome is Outcome.PASS
         return self._rules.decide(target, client, terms).outcome is Outcome.PASS
-
-    def _governs(self, target: Target) -> bool:
-        steps = (step for reading in self._rules.explain(target, None) for step in reading.steps)
-        return any(step.unmet != "domain" for step in steps)
 
 
 def _domains(configuration: Configuration, portal_hosts: Collection[str]) -> Iterator[Link]:

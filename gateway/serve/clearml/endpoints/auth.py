@@ -113,6 +113,6 @@ ENDPOINTS = (
     Endpoint("auth.login", login, login_body=True),
     Endpoint("auth.logout", logout, since="2.2", changes_state=True),
     Endpoint("auth.fixed_users_mode", fixed_users_mode, open=True),
-    Endpoint("auth.get_token_for_user", get_token_for_user, roles=SERVICE_ROLES, changes_state=True),
+    Endpoint("auth.get_token_for_user", get_token_for_user, roles=SERVICE_ROLES, login_body=True, changes_state=True),
     Endpoint("auth.validate_token", validate_token, roles=SERVICE_ROLES),
 )

@@ -84,7 +84,7 @@ def _shown(row: TokenRow) -> dict[str, str]:
 
 
 ENDPOINTS = (
-    Endpoint("auth.create_credentials", create_credentials, changes_state=True),
+    Endpoint("auth.create_credentials", create_credentials, login_body=True, changes_state=True),
     Endpoint("auth.get_credentials", get_credentials),
     Endpoint("auth.edit_credentials", edit_credentials, changes_state=True),
     Endpoint("auth.revoke_credentials", revoke_credentials, changes_state=True),
