@@ -116,10 +116,27 @@ class RevokeBy(StrEnum):
     """What the value given to ``tokens_revoke`` names."""
 
     ACCESSOR = "accessor"
+    """This token alone; those it made become orphans."""
     IDENTITY = "identity"
     SERVER = "server"
     TREE = "tree"
     """An accessor: this token and all its descendants."""
+    PATH = "path"
+    """Vault tokens made at this path or below it, and all their descendants."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedRow:
+    """An answer kept for whoever brings the wrapping token first (vault.md 10); the answer itself is apart."""
+
+    hash: bytes = field(repr=False)
+    """Of the wrapping token."""
+    accessor: str
+    creation_path: str
+    wrapped_accessor: str
+    """Of the token that the answer holds; empty when it holds none."""
+    created_at: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +218,8 @@ class Store(Protocol):
     async def prune(self, now: int, limit: int = 500) -> int:
         """Delete what has ended, at most ``limit`` rows of each kind, and return how many; repeat until it is 0.
 
-        Ended are sessions revoked until now, tokens expired or revoked, failures past their window and lock. A pruned
+        Ended are sessions revoked until now, tokens expired or revoked, wrapped answers nobody came for, failures past
+        their window and lock. A pruned
         access key needs no trace: anything of its form is never sent to a directory.
         """
 
@@ -268,6 +286,15 @@ class Store(Protocol):
 
     async def tokens_revoke(self, by: RevokeBy, value: str, at: int) -> int:
         """Revoke in one transaction and return how many were alive until then."""
+
+    async def wrap_put(self, row: WrappedRow, response: bytes) -> None:
+        """Keep an answer, sealed in the database. ``Conflict`` when hash or accessor exist."""
+
+    async def wrap_peek(self, token_hash: bytes) -> WrappedRow | None:
+        """Ended or not, without its answer. Inline."""
+
+    async def wrap_take(self, token_hash: bytes) -> tuple[WrappedRow, bytes] | None:
+        """Remove it and return it with its answer, to one caller only; ``SealBroken``. It may have ended."""
 
     async def revoke_session(self, session_id: str, identity: str, until: int | None) -> None:
         """Refuse ClearML tokens of this session until their ``exp`` (None: for ever)."""

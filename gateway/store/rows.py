@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from gateway.grants.lockout import Counter, Kind
 from gateway.identity import Account, Group, fold_name
-from gateway.store.interface import IdentityRow, KeyRow, Setting, SettingChange, TokenRow, WhitelistRow
+from gateway.store.interface import IdentityRow, KeyRow, Setting, SettingChange, TokenRow, WhitelistRow, WrappedRow
 from gateway.store.sealing import Sealer
 
 Values = Sequence[Any]
@@ -17,12 +17,14 @@ R = TypeVar("R")
 
 KEYS_TABLE: Final = "signing_keys"
 SETTINGS_TABLE: Final = "settings"
+WRAPPED_TABLE: Final = "wrapped"
 _IDENTITY_FIELDS: Final = tuple(field.name for field in fields(IdentityRow))
 _TOKEN_FIELDS: Final = tuple(field.name for field in fields(TokenRow))
 IDENTITY: Final = ", ".join(_IDENTITY_FIELDS)
 TOKEN: Final = ", ".join(_TOKEN_FIELDS)
 COUNTER: Final = ", ".join(field.name for field in fields(Counter)).replace("hash", "key_hash", 1)
 WHITELIST: Final = ", ".join(field.name for field in fields(WhitelistRow))
+WRAPPED: Final = ", ".join(field.name for field in fields(WrappedRow))
 KEY: Final = ", ".join(field.name for field in fields(KeyRow)).replace("private", "private_sealed")
 SETTING: Final = 'path, value, secret_sealed, generation, at, "by"'
 """The columns of a table in the order of its row's fields."""
@@ -81,6 +83,17 @@ def token(values: Values) -> TokenRow:
     for name in ("renewable", "orphan", "remember"):
         named[name] = bool(named[name])
     return TokenRow(**named)
+
+
+def wrapped(values: Values) -> WrappedRow:
+    """From the columns ``WRAPPED``."""
+    return WrappedRow(*values)
+
+
+def wrapped_values(row: WrappedRow, response: bytes, sealer: Sealer) -> tuple[object, ...]:
+    """For the columns ``WRAPPED`` and ``response_sealed``."""
+    sealed = sealer.seal(response, WRAPPED_TABLE, row.hash.hex())
+    return (*(getattr(row, field.name) for field in fields(row)), sealed)
 
 
 def counter_values(counter: Counter) -> tuple[object, ...]:

@@ -34,6 +34,7 @@ from gateway.store.interface import (
     TokenRow,
     Touch,
     WhitelistRow,
+    WrappedRow,
 )
 from gateway.store.sealing import Sealer
 from gateway.store.writer import QUEUE_LIMIT, Writer
@@ -56,16 +57,26 @@ _IDENTITY_SAVE: Final = f"""
 
 _TOKEN_ADD: Final = f"INSERT INTO tokens ({rows.TOKEN}) VALUES ({', '.join('?' * (rows.TOKEN.count(',') + 1))})"  # noqa: S608
 
+_DESCENDANTS: Final = """accessor IN (
+        WITH RECURSIVE tree (accessor) AS (
+            {seed}
+            UNION SELECT tokens.accessor FROM tokens JOIN tree ON tokens.parent = tree.accessor)
+        SELECT accessor FROM tree)"""
 _REVOKE: Final = {
     RevokeBy.ACCESSOR: "accessor = :value",
     RevokeBy.IDENTITY: "identity = :value",
     RevokeBy.SERVER: "server = :value",
-    RevokeBy.TREE: """accessor IN (
-        WITH RECURSIVE tree (accessor) AS (
-            VALUES (:value)
-            UNION SELECT tokens.accessor FROM tokens JOIN tree ON tokens.parent = tree.accessor)
-        SELECT accessor FROM tree)""",
+    RevokeBy.TREE: _DESCENDANTS.format(seed="VALUES (:value)"),
+    # "0" follows "/" in ASCII.
+    RevokeBy.PATH: _DESCENDANTS.format(
+        seed="""SELECT accessor FROM tokens WHERE kind = 'vault'
+                AND (path = :value OR (path > :value || '/' AND path < :value || '0'))"""
+    ),
 }
+_MAKE_ORPHANS: Final = "UPDATE tokens SET parent = NULL, orphan = 1 WHERE parent = :value"
+
+_WRAP_PUT: Final = f"INSERT INTO wrapped ({rows.WRAPPED}, response_sealed) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_WRAP_TAKE: Final = f"DELETE FROM wrapped WHERE hash = ? RETURNING {rows.WRAPPED}, response_sealed"  # noqa: S608
 
 _COUNTER_SET: Final = f"INSERT OR REPLACE INTO failures ({rows.COUNTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _EVICT: Final = """
@@ -94,6 +105,7 @@ _PRUNE: Final = (
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE expires_at <= :now LIMIT :limit)",
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE revoked_at <= :now LIMIT :limit)",
     "DELETE FROM failures WHERE key_hash IN (SELECT key_hash FROM failures WHERE expires_at <= :now LIMIT :limit)",
+    "DELETE FROM wrapped WHERE hash IN (SELECT hash FROM wrapped WHERE expires_at <= :now LIMIT :limit)",
 )
 
 
@@ -249,7 +261,30 @@ class SqliteStore:
     async def tokens_revoke(self, by: RevokeBy, value: str, at: int) -> int:
         sql = f"UPDATE tokens SET revoked_at = :at WHERE revoked_at IS NULL AND {_REVOKE[by]}"  # noqa: S608
         named = {"at": at, "value": value}
-        return await self._writer.run(lambda connection: connection.execute(sql, named).rowcount)
+
+        def job(connection: sqlite3.Connection) -> int:
+            revoked = connection.execute(sql, named).rowcount
+            if by is RevokeBy.ACCESSOR:
+                connection.execute(_MAKE_ORPHANS, {"value": value})
+            return revoked
+
+        return await self._writer.run(job)
+
+    async def wrap_put(self, row: WrappedRow, response: bytes) -> None:
+        await self._execute(_WRAP_PUT, *rows.wrapped_values(row, response, self._sealer))
+
+    async def wrap_peek(self, token_hash: bytes) -> WrappedRow | None:
+        return rows.one(self._select(rows.WRAPPED, "wrapped WHERE hash = ?", token_hash), rows.wrapped)
+
+    async def wrap_take(self, token_hash: bytes) -> tuple[WrappedRow, bytes] | None:
+        def job(connection: sqlite3.Connection) -> list[rows.Values]:
+            return connection.execute(_WRAP_TAKE, (token_hash,)).fetchall()
+
+        taken = await self._writer.run(job)
+        if not taken:
+            return None
+        *values, sealed = taken[0]
+        return rows.wrapped(values), self._sealer.open(sealed, rows.WRAPPED_TABLE, token_hash.hex())
 
     async def revoke_session(self, session_id: str, identity: str, until: int | None) -> None:
         sql = """INSERT INTO revoked (session_id, identity, until) VALUES (?, ?, ?)
