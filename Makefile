@@ -4,7 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
-CLEARML_SDK := .venvs/clearml-2.1.12
+CLIENTS := clearml-2.1.12 clearml-1.16.5 clearml-agent-3.0.3
+# Tests wait for daemons and directories half of the time.
+PYTEST := $(BIN)/pytest -n $(shell expr $$(nproc) + 1) --dist loadgroup
 SAMBA := samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba winbind
 
 export UV_PYTHON_DOWNLOADS := never
@@ -22,11 +24,11 @@ demo: setup
 	$(BIN)/python -m demo
 
 test: setup clients
-	@scripts/system-packages slapd openssl curl 389-ds-base $(SAMBA) || true
-	$(BIN)/pytest
+	@scripts/system-packages slapd openssl curl jq nginx caddy haproxy 389-ds-base $(SAMBA) || true
+	$(PYTEST)
 
 soak: setup clients
-	GATEWAY_SOAK=1 $(BIN)/pytest
+	GATEWAY_SOAK=1 $(PYTEST)
 
 check: setup
 	$(BIN)/ruff check .
@@ -34,15 +36,18 @@ check: setup
 	scripts/check-unit
 
 bench: setup
-	@scripts/system-packages slapd
+	@scripts/system-packages slapd nginx wrk
 	$(BIN)/python -m bench
 
-# The real clients whose dependencies do not fit ours live in environments of their own.
-clients: $(CLEARML_SDK)/installed
+# The real clients whose dependencies do not fit ours live in environments of their own, pinned by tests/clients/*.txt
+# (uv pip compile --universal --python-version 3.11).
+clients: $(CLIENTS:%=.venvs/%/installed)
 
-$(CLEARML_SDK)/installed: setup
-	@test -e $@ || { $(UV) venv --quiet --python $(PYTHON) $(CLEARML_SDK) && \
-	  $(UV) pip install --quiet --python $(CLEARML_SDK)/bin/python clearml==2.1.12 && touch $@; }
+.venvs/%/installed: tests/clients/%.txt | setup
+	rm -rf .venvs/$*
+	$(UV) venv --quiet --python $(PYTHON) .venvs/$*
+	$(UV) pip install --quiet --compile-bytecode --python .venvs/$*/bin/python -r $<
+	@touch $@
 
 clean:
 	rm -rf .venv .venvs var dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -58,13 +58,13 @@ def ldif() -> str:
         for group in shuffle.sample(range(GROUPS), GROUPS_EACH):
             members[group].append(dn(number))
     for number, names in enumerate(members):
-        group = f"group{number:03d}"
+        cn = f"group{number:03d}"
         lines = "\n".join(f"member: {member}" for member in names)
-        records.append(f"dn: cn={group},{GROUP_BASE}\nobjectClass: groupOfNames\ncn: {group}\n{lines}")
+        records.append(f"dn: cn={cn},{GROUP_BASE}\nobjectClass: groupOfNames\ncn: {cn}\n{lines}")
     return "\n\n".join(records) + "\n"
 
 
 @contextmanager
 def large_directory() -> Iterator[Slapd]:
-    with tempfile.TemporaryDirectory() as folder, Slapd.start(ldif(), directory=Path(folder) / "slapd") as slapd:
+    with tempfile.TemporaryDirectory() as folder, Slapd.start(ldif(), directory=Path(folder), tls=True) as slapd:
         yield slapd

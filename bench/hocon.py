@@ -1,5 +1,7 @@
 """HOCON: our reader against pyhocon on texts of 2 KB, 50 KB and 100 x 2 KB merged, and its growth to 1 MB (perf.md E).
 
+``vaults`` is the merge of ClearML vaults, read as clients read them, with an origin for each key; the aim is 50.
+
 The baseline is pyhocon 0.3.63 in its faster way to merge (``ConfigTree.merge_configs``). Run it with
 ``python -m bench hocon``. Takes about twenty seconds, nearly all of them pyhocon's.
 """
@@ -13,6 +15,8 @@ from functools import reduce
 import pyhocon
 
 from gateway.hocon import Limits, merge, parse, plain
+from gateway.vaults.merge import Source
+from gateway.vaults.merge import merge as merge_vaults
 
 MAPPINGS = 20_000
 LARGE = Limits(size=4 * 1024 * 1024, values=1_000_000)
@@ -76,6 +80,8 @@ def main() -> None:
         compare(name, lambda text=text: plain(parse(text)), lambda text=text: theirs(text))  # type: ignore[misc]
     texts = [document(2_000, seed) for seed in range(100)]
     compare("100 x 2 KB", lambda: plain(merge([parse(text) for text in texts])), lambda: their_merge(texts))
+    vaults = [Source(str(number), text) for number, text in enumerate(texts)]
+    compare("vaults 100 x 2KB", lambda: merge_vaults(vaults).tree, lambda: their_merge(texts))
     for size in (64, 256, 1024):
         text = document(size * 1024)[: size * 1024].rpartition("section_")[0]
         spent = seconds(lambda text=text: parse(text, limits=LARGE), 3)  # type: ignore[misc]

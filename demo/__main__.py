@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.vaults import GROUP, Tour
 from tests.daemon import Daemon, running
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
@@ -56,7 +57,7 @@ def configuration(slapd: Slapd) -> dict[str, str]:
             {"group_dn": f"cn=developers,{GROUPS}", "clearml_role": "superuser"},
         ],
     )
-    return {"CLEARML__servers": json.dumps([server])}
+    return {"CLEARML__servers": json.dumps([server]), "CLEARML__vaults__groups": json.dumps(GROUP)}
 
 
 def posix_configuration(slapd: Slapd) -> dict[str, str]:
@@ -103,17 +104,30 @@ def tour(title: str, folder: Path, environment: dict[str, str], steps: tuple[Ste
         return [step for step in steps if not take(daemon, step)]
 
 
+def vaults_and_keys(folder: Path, environment: dict[str, str]) -> list[str]:
+    """Run the tour of vaults and keys; returns what went wrong."""
+    folder.mkdir()
+    print("ClearML dialect, vaults and access keys:", flush=True)
+    with running(folder, environment=environment) as daemon:
+        tour = Tour(daemon, [])
+        tour.vaults()
+        tour.keys()
+    return tour.wrong
+
+
 def main() -> int:
     """Take the tour."""
     with tempfile.TemporaryDirectory() as name, Slapd.start(COMPANY, directory=Path(name) / "slapd") as slapd:
         folder = Path(name)
         wrong = tour("ClearML dialect, groups by memberOf:", folder / "one", configuration(slapd), STEPS)
         wrong += tour("ClearML dialect, POSIX groups:", folder / "two", posix_configuration(slapd), POSIX_STEPS)
-    for step in wrong:
-        print(f"WRONG: {step.login} ({step.says}): expected {step.name or 'a refusal'} {step.role}", file=sys.stderr)
-    if not wrong:
-        print(f"All {len(STEPS) + len(POSIX_STEPS)} steps went as they should.")
-    return 1 if wrong else 0
+        texts = vaults_and_keys(folder / "three", configuration(slapd))
+    texts += [f"{step.login} ({step.says}): expected {step.name or 'a refusal'} {step.role}" for step in wrong]
+    for text in texts:
+        print(f"WRONG: {text}", file=sys.stderr)
+    if not texts:
+        print("Every step went as it should.")
+    return 1 if texts else 0
 
 
 if __name__ == "__main__":

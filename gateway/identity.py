@@ -9,6 +9,8 @@ from typing import Final
 
 LOCAL: Final = "local"
 """The name of the local users, where a server's name is expected. No configured server may have it."""
+CLEARML_SERVER: Final = "ldap"
+"""The server that the ClearML spellings address; its users have the ids an installation without gateway gave them."""
 
 
 def fold_name(name: str) -> str:
@@ -24,9 +26,24 @@ def fold_for_lockout(name: str) -> str:
     """A coarser form, under which guesses are counted.
 
     What RFC 4518 has directories prepare names by: compatibility normalisation and full case folding, so that ``ada``
-    and ``ＡＤＡ`` share one counter. That ``strasse`` and ``straße`` do too costs a guesser, not a person.
+    and fullwidth ``ADA`` share one counter. Marks go too, because to Active Directory ``björn``, ``bjorn`` and
+    ``bjǫrṅ`` are one account (bugzilla.samba.org 14847). That ``strasse`` and ``straße`` share one costs a guesser, not
+    a person.
     """
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    if name.isascii():
+        return " ".join(name.lower().split())
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join("".join(_unmarked(letter) for letter in letters).casefold().split())
+
+
+def _unmarked(letter: str) -> str:
+    """Nothing for marks and what cannot be seen; ``o`` for ``ø``, which does not decompose."""
+    if unicodedata.combining(letter) or unicodedata.category(letter) == "Cf":
+        return ""
+    try:
+        return unicodedata.lookup(unicodedata.name(letter, "").partition(" WITH ")[0])
+    except KeyError:
+        return letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,8 @@ class Group:
     """Its DN; empty for groups of local users."""
     value: str = ""
     """The text the directory answered, which ``group_mappings`` compare."""
+    source: str = field(default="", compare=False)
+    """How a login came to know of it, in words for the operator. Neither stored nor compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,11 @@ class Account:
     """Value of ``attributes.user_id`` where that is configured: ClearML's user id as it is."""
     disabled: bool = False
 
+    @property
+    def clearml_name(self) -> str:
+        """What ClearML's user id is made of, besides the company (DECISIONS 1)."""
+        return self.username if self.server in (LOCAL, CLEARML_SERVER) else f"{self.server}/{self.username}"
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -75,6 +99,11 @@ class Grant:
     policies: tuple[str, ...] = ()
     admin: bool = False
     """Administrator of this gateway."""
+
+    @property
+    def reach(self) -> str | None:
+        """The company in which the ClearML role may do something for others; None: every one (clearml.md 2)."""
+        return None if self.clearml_role == "root" else self.company
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +120,11 @@ class Identity:
     """Seconds since 1970."""
     actor: str = ""
     """Id of the identity that acts for this one by impersonation; empty for people themselves."""
+    actor_label: str = ""
+    """Its label."""
 
     @property
     def label(self) -> str:
-        """``server/username``, as logs and audit events write it."""
-        return f"{self.account.server}/{self.account.username}"
+        """``server/username``, as logs and audit events write it; ``service NAME`` for services."""
+        account = self.account
+        return f"{account.server}/{account.username}" if account.server else f"service {account.username}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import Address, is_trusted
@@ -16,10 +16,12 @@ from gateway.credentials import LoginCache, Remembered, Services
 from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
 from gateway.grants.mapping import Refused
-from gateway.identity import Account, Identity
+from gateway.identity import LOCAL, Account, Identity
+from gateway.padding import Padding
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
 from gateway.telemetry.audit import Outcome as AuditOutcome
+from gateway.tokens.access_keys import KeyRefused, KeyUndecided
 from gateway.tokens.issuer import service_identities
 from gateway.tokens.opaque import is_access_key
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Snapshot
     from gateway.identities import Identities
     from gateway.store.interface import Store
+    from gateway.tokens.access_keys import AccessKeys
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,8 @@ class Attempt:
     target: str = ""
     keys_only: bool = False
     """Only keys of programs count, as with ``clearml.password_login = false``."""
+    worker: str = ""
+    """Name of the machine, as its program tells it; noted as where a key was last used."""
     server: str = ""
     """The server that the dialect names; the realm where it names none (DECISIONS 3)."""
 
@@ -109,7 +114,14 @@ class Login:
     """Checks passwords under one snapshot."""
 
     def __init__(
-        self, snapshot: Snapshot, realm: Realm, store: Store, identities: Identities, audit: Audit, turns: Turns
+        self,
+        snapshot: Snapshot,
+        realm: Realm,
+        store: Store,
+        identities: Identities,
+        keys: AccessKeys,
+        audit: Audit,
+        turns: Turns,
     ) -> None:
         configuration = snapshot.configuration
         self._generation = snapshot.generation
@@ -119,6 +131,7 @@ class Login:
         self._realm = realm
         self._store = store
         self._identities = identities
+        self._keys = keys
         self._audit = audit
         self._turns = turns
         self._services = Services(configuration.clearml.credentials, service_identities(configuration))
@@ -126,9 +139,10 @@ class Login:
         # A directory that hangs must not keep local users waiting.
         self._slots = {where: asyncio.Semaphore(configuration.login.concurrency) for where in ("local", "servers")}
         self._waiting = 0
+        self._padding = Padding(configuration.login.floor)
 
     async def check(self, attempt: Attempt) -> LoginResult:
-        """Decide one attempt, write its audit event, and let failures take as long as ``login.floor`` says."""
+        """Decide one attempt, write its audit event, and let all failures take as long."""
         started = time.monotonic()
         try:
             result = await self._decide(attempt)
@@ -142,7 +156,7 @@ class Login:
             result = Failed(f"unforeseen {type(error).__name__}")
         self._record(attempt, result)
         if isinstance(result, Denied):
-            await asyncio.sleep(self._settings.floor - (time.monotonic() - started))
+            await asyncio.sleep(self._padding.remaining(time.monotonic() - started))
         return result
 
     async def _decide(self, attempt: Attempt) -> LoginResult:
@@ -153,7 +167,9 @@ class Login:
         async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client) as gate:
             if seconds := await gate.throttled_seconds():
                 return Throttled(seconds)
-            if self._services.owns(attempt.username) or is_access_key(attempt.username) or attempt.keys_only:
+            # Blanks around a name do not count to a directory.
+            name = attempt.username.strip()
+            if self._services.owns(name) or is_access_key(name) or attempt.keys_only:
                 return await self._check_key(attempt, gate)
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
@@ -163,11 +179,20 @@ class Login:
 
     async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         """What is a key, or looks like one, is decided here and never sent to a directory (DECISIONS 14)."""
-        service = None if attempt.server else self._services.identity(attempt.username, attempt.password)
-        if service is None:
+        if attempt.server:
             await gate.count_for_address()
-            return Denied("no key with this secret")
-        return service
+            return Denied("keys are for dialects that name no server")
+        service = self._services.identity(attempt.username, attempt.password)
+        if service is not None:
+            return service
+        try:
+            return await self._keys.check(attempt.username, attempt.password, attempt.worker, int(time.time()))
+        except KeyUndecided as undecided:
+            return Unavailable(str(undecided))
+        except KeyRefused as refused:
+            if refused.guessed:
+                await gate.count_for_address()
+            return Denied(str(refused))
 
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""
@@ -192,7 +217,11 @@ class Login:
             slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
+        started = time.monotonic()
         verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate, attempt.server)
+        refused = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
+        if any(verdict.entry and verdict.server != LOCAL for verdict in refused):
+            self._padding.note(time.monotonic() - started)
         for verdict in verdicts:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)
@@ -201,7 +230,7 @@ class Login:
             return await self._admit(attempt, final, final.account, gate)
         if final.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
             # A wrong password is one, whatever another server did; an unknown name may be that server's.
-            await gate.count([verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID])
+            await gate.count(refused)
             kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
             return kind(final.reason, final.server)
         await gate.count(verdicts)
@@ -212,6 +241,8 @@ class Login:
         try:
             identity = await self._identities.admit(account, attempt.username, int(time.time()))
         except Refused as refusal:
+            # Counted as a wrong password is, or who counts along would know that it was right.
+            await gate.count([replace(verdict, outcome=Outcome.INVALID)])
             return Denied(str(refusal), account.server)
         await gate.clear(account.server)
         remembered = Remembered(identity.id, account.server, verdict.entry)

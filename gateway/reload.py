@@ -133,11 +133,13 @@ class Reloader:
         """Whether what was tried last is in force."""
         self.hash = digest(snapshot.contents)
         self.last = Attempt(self.started_at, 0.0, "start", "applied", snapshot.generation, self.hash)
+        self.applied = self.last
+        """The attempt that put in force what is."""
         self._files = files
         self._environment = environment
         self._runtime = runtime
         self._audit = audit
-        self._applied = applied
+        self._configure = applied
         self.begun_with = snapshot.configuration
         """What the process started with: its values of keys that need a restart stay in force."""
         self._stored = self._stored_in_force = stored
@@ -267,11 +269,12 @@ class Reloader:
             now, 0.0, trigger, "failed", self.snapshot.generation, tried.digest,
             problems=tried.problems, changes=tried.changes,
         )  # fmt: skip
-        if trigger in UNASKED and (tried.digest, tried.stored) == in_force and tried.snapshot is not None:
+        unchanged = (tried.digest, tried.stored) == in_force
+        if trigger in UNASKED and unchanged and tried.snapshot is not None:
             return replace(attempt, outcome="unchanged")
         if trigger in UNASKED and (reason := self._reason_to_hold(tried, tried.digest == confirmed)):
             return replace(attempt, outcome="held", reason=reason)
-        return await self._apply(attempt, tried)
+        return await self._apply(attempt, tried, unchanged=unchanged)
 
     async def _nothing_new(self) -> bool:
         """Whether all is as the last attempt has read it; a touch and a failure seen twice end here."""
@@ -304,19 +307,25 @@ class Reloader:
             return ""
         return f"{tried.shrunk}; applied if that is still so after {self.snapshot.configuration.reload.hold:g} s"
 
-    async def _apply(self, attempt: Attempt, tried: Tried) -> Attempt:
+    async def _apply(self, attempt: Attempt, tried: Tried, *, unchanged: bool) -> Attempt:
+        """Put a snapshot in force. Asked for where nothing has changed it is built anew, because the system's own
+        certificates may have, and keeps its generation."""
         snapshot = tried.snapshot
         if snapshot is None:
             return attempt
+        if unchanged:
+            snapshot = replace(snapshot, generation=self.snapshot.generation)
         try:
             async with self._audit.switching(snapshot.configuration.audit.to):
                 with self._gentle.requests_first():
                     await self._runtime.reload(snapshot)
         except (OSError, ValueError) as error:
             return replace(self._failure(attempt.began_at, attempt.trigger, str(error)), digest=tried.digest)
-        self.snapshot, self.hash, self.loaded_at = snapshot, tried.digest, time.time()
-        self._stored_in_force = tried.stored
-        self._applied(snapshot.configuration)
+        self.snapshot = snapshot
+        self._configure(snapshot.configuration)
+        if unchanged:
+            return replace(attempt, outcome="unchanged")
+        self.hash, self.loaded_at, self._stored_in_force = tried.digest, time.time(), tried.stored
         return replace(attempt, outcome="applied", generation=snapshot.generation)
 
     def _failure(self, began_at: float, trigger: Trigger, message: str) -> Attempt:
@@ -327,6 +336,8 @@ class Reloader:
         """Keep and tell what came of an attempt."""
         attempt = replace(attempt, seconds=max(0.0, time.time() - attempt.began_at))
         self.last = attempt
+        if attempt.outcome == "applied":
+            self.applied = attempt
         self.successful = attempt.outcome in ("applied", "unchanged")
         self.counts[attempt.trigger, attempt.outcome] += 1
         _tell(attempt, self.status, self.pending_restart)
@@ -394,10 +405,10 @@ def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None
             for problem in attempt.problems:
                 log.warning("%s", problem)
             log.info("configuration applied: %s; changed: %s", status, shown_keys(attempt.changes))
-            if pending_restart:
-                log.warning("changed, but in force only after a restart: %s", ", ".join(pending_restart))
+            _tell_pending(pending_restart)
         case "unchanged":
-            log.info("%s; the files are again what is in force", status)
+            log.info("%s; what is written is in force already", status)
+            _tell_pending(pending_restart)
         case "held":
             log.warning("%s", status)
         case "failed":
@@ -405,6 +416,11 @@ def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None
                 if problem.severity == "error":
                     log.error("reload: %s", problem)
             log.error("%s", status)
+
+
+def _tell_pending(keys: Sequence[str]) -> None:
+    if keys:
+        log.warning("changed, but in force only after a restart: %s", ", ".join(keys))
 
 
 def _event(attempt: Attempt, target: str) -> Event:

@@ -11,19 +11,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gateway.access.compiled import Access
+from gateway.activity import FLUSH_SECONDS, Activity
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.local_users import LocalUsers
 from gateway.directory.pools import Pools
 from gateway.directory.realm import Realm
 from gateway.directory.recheck import Recheck
+from gateway.freshness import Freshness
 from gateway.gate import Turns
 from gateway.identities import Identities
 from gateway.login import Login
+from gateway.sessions import Sessions
 from gateway.store.interface import Layer
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
+from gateway.tokens.access_keys import AccessKeys
 from gateway.tokens.issuer import Issuer
 from gateway.tokens.keys import KeyRing
+from gateway.tokens.personal import PersonalTokens
+from gateway.vaults.book import Book
+from gateway.vaults.ready import Answers
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
@@ -51,10 +59,19 @@ class Live:
     login: Login
     issuer: Issuer
     recheck: Recheck
+    keys: AccessKeys
+    vaults: Book
+    freshness: Freshness
+    sessions: Sessions
+    personal: PersonalTokens
+    activity: Activity
+    access: Access
     local: LocalUsers
     servers: tuple[DirectoryServer, ...]
     pools: Pools
     """Where the servers' pools come from, and return to."""
+    answers: Answers = field(default_factory=Answers)
+    """What known tokens were answered."""
     requests: int = 0
     """Requests that hold it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +89,7 @@ class Live:
 
     async def close(self) -> None:
         """Let go of the pools; those that no other snapshot uses close."""
+        await self.freshness.close()
         await asyncio.gather(*(self.pools.release(server.pool) for server in self.servers))
 
 
@@ -108,9 +126,10 @@ class Runtime:
         self._current: Live | None = None
         self._turns = Turns()
         self._pools = Pools()
+        self._activity = Activity(store)
         self._hash_threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="password-hash")
         self._draining_away: dict[asyncio.Task[None], Live] = {}
-        self._pruner: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     @classmethod
     async def start(cls, snapshot: Snapshot, audit: Audit) -> Runtime:
@@ -122,7 +141,8 @@ class Runtime:
         except BaseException:
             await store.close()
             raise
-        runtime._pruner = asyncio.create_task(runtime._prune_now_and_then())
+        chores = (runtime._prune_now_and_then(), runtime._write_uses_now_and_then())
+        runtime._chores = [asyncio.create_task(chore) for chore in chores]
         return runtime
 
     @property
@@ -158,14 +178,15 @@ class Runtime:
 
     async def close(self) -> None:
         """Close everything; to be called when no request runs any more."""
-        if self._pruner is not None:
-            self._pruner.cancel()
-            await asyncio.gather(self._pruner, return_exceptions=True)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
         for old in self._draining_away.values():
             old.idle.set()
         await asyncio.gather(*self._draining_away, return_exceptions=True)
         if self._current is not None:
             await self._current.close()
+            await self._write_uses()
         self._hash_threads.shutdown(wait=False, cancel_futures=True)
         await self.store.close()
 
@@ -177,6 +198,7 @@ class Runtime:
             live = await self._wire(snapshot, local, servers)
             await live.identities.save_local_users(int(time.time()))
             await asyncio.gather(*(server.pool.start() for server in servers))
+            await self._warn_of_closed_doors(live)
             undo.pop_all()
         return live
 
@@ -189,20 +211,39 @@ class Runtime:
         configuration = snapshot.configuration
         realm = Realm(local, servers)
         identities = await asyncio.to_thread(Identities, self.store, configuration, local)  # indexes every mapping
+        access = await asyncio.to_thread(Access.of, configuration)
+        recheck = Recheck(servers, self.store, identities, configuration.session)
+        freshness = Freshness(recheck, self.store, configuration.session)
         now = int(time.time())
-        keys = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
+        ring = await KeyRing.load(self.store, now, configuration.clearml.token_secret.reveal() or None)
+        keys = AccessKeys(self.store, identities, recheck, self._activity)
         return Live(
             snapshot=snapshot,
             store=self.store,
             audit=self._audit,
             identities=identities,
-            login=Login(snapshot, realm, self.store, identities, self._audit, self._turns),
-            issuer=Issuer(keys.clearml_secrets(now), self.store, identities, configuration),
-            recheck=Recheck(servers, self.store, identities, configuration.session),
+            login=Login(snapshot, realm, self.store, identities, keys, self._audit, self._turns),
+            issuer=Issuer(ring.clearml_secrets(now), self.store, identities, configuration),
+            recheck=recheck,
+            keys=keys,
+            vaults=await asyncio.to_thread(Book, self.store, configuration),  # reads every declared text
+            freshness=freshness,
+            sessions=Sessions(self.store, identities, freshness, self._activity, configuration.session),
+            personal=PersonalTokens(self.store, identities, freshness, configuration.tokens),
+            activity=self._activity,
+            access=access,
             local=local,
             servers=tuple(servers),
             pools=self._pools,
         )
+
+    async def _warn_of_closed_doors(self, live: Live) -> None:
+        waiting = ", ".join(sorted(live.identities.invited_only))
+        if waiting and not await self.store.whitelist() and not await self.store.domains():
+            log.warning(
+                "nobody of %s can log in, administrators included: the whitelist is empty; ldap-gateway whitelist add "
+                "EMAIL or @DOMAIN lets them in, default_company everyone", waiting,
+            )  # fmt: skip
 
     async def _drain(self, old: Live) -> None:
         try:
@@ -226,3 +267,11 @@ class Runtime:
                 await self._prune()
             except Exception:
                 log.exception("expired rows could not be removed; the next attempt is in %g s", PRUNE_SECONDS)
+
+    async def _write_uses(self) -> None:
+        await self._activity.flush(int(time.time()), self.current.configuration.session.inactivity)
+
+    async def _write_uses_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self._write_uses()

@@ -1,10 +1,24 @@
-"""As root every part can be installed, so a skipped test is a failure there (DECISIONS 36)."""
+"""As root every part can be installed, so a skipped test is a failure there (DECISIONS 36).
+
+Tests run in several processes (``make test``): a file's together, since they share its directories and daemons, and all
+that ask for one large directory together, since it is started once and its ports are fixed.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+
+SHARED = ("samba", "ds389")
+"""Fixtures of the whole session."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        shared = next((name for name in SHARED if name in names), None)
+        item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
 
 
 @pytest.hookimpl(trylast=True)

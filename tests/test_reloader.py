@@ -135,6 +135,23 @@ async def test_the_file_of_before_is_nothing_to_do(tmp_path: Path) -> None:
         assert [event["outcome"] for event in one.events()] == ["failure"]
 
 
+@pytest.mark.parametrize("trigger", ["api", "signal"])
+async def test_to_ask_for_what_is_in_force(tmp_path: Path, trigger: Any) -> None:
+    """No generation, no audit event; it is built anew all the same, and what was applied before is still known."""
+    async with house(tmp_path, people("ada")) as one:
+        one.write("ada", "bob")
+        first = await one.reloader.reload("file")
+        before = one.runtime.current
+        attempt = await one.reloader.reload(trigger)
+        assert (attempt.outcome, attempt.generation, attempt.changes) == ("unchanged", 2, ())
+        assert one.reloader.applied is first
+        assert one.runtime.current is not before
+        assert (one.runtime.current.generation, one.reloader.snapshot.generation) == (2, 2)
+        one.write("ada", "eve")
+        assert (await one.reloader.reload(trigger)).generation == 3
+        assert [event["generation"] for event in one.events()] == [2, 3]
+
+
 async def test_a_comment_makes_a_generation_of_its_own(tmp_path: Path) -> None:
     async with house(tmp_path, people("ada")) as one:
         one.put(people("ada") + b"\n# a comment\n")
@@ -331,8 +348,8 @@ async def test_keys_for_the_next_start(tmp_path: Path) -> None:
     """ops.md 1.2 rule 6: the rest is applied; compared with what the process started with, not with the last reload."""
     async with house(tmp_path, people("ada")) as one:
         one.write("ada", "bob", uvloop=False, listen=["127.0.0.1:9"])
-        for _ in range(2):
-            assert (await one.reloader.reload()).outcome == "applied"
+        for outcome in ("applied", "unchanged"):
+            assert (await one.reloader.reload()).outcome == outcome
             assert one.reloader.pending_restart == ("listen", "uvloop")
         assert one.names == ["ada", "bob"]
         one.write("ada")

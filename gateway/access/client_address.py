@@ -17,6 +17,11 @@ _ELEMENT = re.compile(
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LONGEST = 64
+"""Characters of an element: an IPv6 address with brackets, zone and port. What is remembered must be bounded."""
+_NO_ADDRESS = "X-Forwarded-For holds an element that is not an IP address"
+MOST = 100
+"""Elements of all ``X-Forwarded-For`` lines together; no way is that long."""
 UNIX_PEER = ""
 """What stands for the peer of a unix socket, which is always trusted."""
 
@@ -25,17 +30,23 @@ class MalformedAddress(ValueError):
     """A trusted proxy forwarded something that is no address: answer 400, never "no restriction"."""
 
 
-@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address:
     """Read one element of ``X-Forwarded-For``: an address, maybe with brackets, a port or an IPv6 zone.
 
     An IPv4-mapped IPv6 address is the IPv4 address. Raises MalformedAddress.
     """
+    if len(text) > LONGEST:
+        raise MalformedAddress(_NO_ADDRESS)
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Address:
     match = _ELEMENT.fullmatch(text.strip())
     try:
         address = ipaddress.ip_address(match["bracketed"] or match["four"] or match["six"] if match else "")
     except ValueError:
-        raise MalformedAddress("X-Forwarded-For holds an element that is not an IP address") from None
+        raise MalformedAddress(_NO_ADDRESS) from None
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped or address
 
@@ -43,6 +54,20 @@ def parse_address(text: str) -> Address:
 def is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
     """Say whether an address lies in one of the networks."""
     return any(address.version == network.version and address in network for network in trusted)
+
+
+class NetworkSet:
+    """Networks prepared for looking an address up: comparing numbers costs a tenth of asking each network."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._ranges: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for network in networks:
+            first, last = int(network.network_address), int(network.broadcast_address)
+            self._ranges[network.version].append((first, last))
+
+    def __contains__(self, address: Address) -> bool:
+        number = int(address)
+        return any(first <= number <= last for first, last in self._ranges[address.version])
 
 
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> Address | None:
@@ -56,6 +81,8 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     if current is not None and not is_trusted(current, trusted):
         return current
     elements = [element for line in forwarded_for for element in line.split(",") if element.strip()]
+    if len(elements) > MOST:
+        raise MalformedAddress("X-Forwarded-For holds too many elements")
     for element in reversed(elements):
         current = parse_address(element)
         if not is_trusted(current, trusted):

@@ -11,17 +11,32 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from gateway.config.schema.units import duration_text
 
 REFUSED: Final = 1
 CONFIGURATION_ERROR: Final = 78
 ADMIN_SOCKET: Final = "admin.sock"
 """In ``state_dir``."""
+PACKAGED: Final = Path("/var/lib/ldap-gateway")
+"""The state directory of a daemon that systemd runs, or a container; asked where nothing names another."""
 
 _SECONDS: Final = 120.0
 """How long a reload may take: it builds the connections to every directory."""
+
+
+_BY: Final = {
+    "start": "at the start",
+    "file": "by the watcher",
+    "signal": "by a signal",
+    "api": "by another reload",
+    "stored": "because an API wrote it",
+}
+_JUST_NOW: Final = 60
+"""Seconds for which a reload that comes too late shows what the one before it changed."""
 
 
 class NotDone(Exception):
@@ -32,30 +47,32 @@ def register_remote(commands: argparse._SubParsersAction[argparse.ArgumentParser
     """Add the commands below ``config`` that need a running daemon."""
     reload = _add(commands, "reload", "make the daemon read its configuration again, and wait")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change")
-    reload.set_defaults(run=_guarded(run_reload))
+    reload.set_defaults(run=guarded(run_reload))
     status = _add(commands, "status", "say what configuration is in force, and what the last reload came to")
     status.add_argument("--format", choices=("text", "json"), default="text")
-    status.set_defaults(run=_guarded(run_status))
+    status.set_defaults(run=guarded(run_status))
     forget = _add(commands, "forget", "drop a value that was written through an API, and reload")
     forget.add_argument("key", metavar="KEY", help="dotted path; everything stored below it goes, too")
-    forget.set_defaults(run=_guarded(run_forget))
+    forget.set_defaults(run=guarded(run_forget))
     diff = _add(commands, "diff", "say what a reload with -c FILE, or with the daemon's own files, would change")
     diff.add_argument(
         "--against", metavar="OLD", action="append", type=Path, help="compare with this file instead of the daemon"
     )
-    diff.set_defaults(run=_guarded(run_diff))
+    diff.set_defaults(run=guarded(run_diff))
 
 
 def add_running_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--running`` to a command that also works without a daemon."""
     parser.add_argument("--running", action="store_true", help="as the daemon has it, with what APIs wrote")
-    _add_state_dir_option(parser)
+    add_state_dir_option(parser)
 
 
-def _add_state_dir_option(parser: argparse.ArgumentParser) -> None:
+def add_state_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--state-dir``, by which a command finds the daemon's socket."""
     parser.add_argument(
         "--state-dir", metavar="DIR", type=Path,
-        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var",
+        help="the daemon's; default: what -c FILE says, else CLEARML__state_dir, else $STATE_DIRECTORY, else var, else "
+        f"{PACKAGED}",
     )  # fmt: skip
 
 
@@ -66,11 +83,13 @@ def _add(
 
     parser = commands.add_parser(name, help=text)
     add_files_option(parser, meaning="" if name == "diff" else "a file of the daemon, to find its state_dir; no more")
-    _add_state_dir_option(parser)
+    add_state_dir_option(parser)
     return parser
 
 
-def _guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A command that prints why the daemon did not do it, and returns 1."""
+
     def run(arguments: argparse.Namespace) -> int:
         try:
             return command(arguments)
@@ -86,11 +105,22 @@ def run_reload(arguments: argparse.Namespace) -> int:
     data = ask(arguments, "POST", "/admin/reload" + ("?dry_run=1" if arguments.dry_run else ""))
     if arguments.dry_run:
         return _print_changes(data, "Nothing would change.")
-    code = _print_changes(data, "Nothing changed.")
-    if not code:
+    if data["outcome"] == "unchanged":
+        _print_in_force(data["generation"], data["in_force"])
+    elif code := _print_changes(data, "Nothing changed."):
+        return code
+    else:
         print(f"Generation {data['generation']} is in force.")
-        _print_pending(data["pending_restart"])
-    return code
+    _print_pending(data["pending_restart"])
+    return 0
+
+
+def _print_in_force(generation: int, applied: Mapping[str, Any]) -> None:
+    """Whoever reloads what the watcher has just applied wants to see it all the same."""
+    ago = round(applied["seconds_ago"])
+    print(f"Already in force: generation {generation} was applied {_BY[applied['trigger']]}, {duration_text(ago)} ago.")
+    if ago <= _JUST_NOW:
+        _print_change_lines(applied)
 
 
 def run_forget(arguments: argparse.Namespace) -> int:
@@ -111,18 +141,19 @@ def run_diff(arguments: argparse.Namespace) -> int:
 
 
 def _show_running(arguments: argparse.Namespace) -> int:
-    data = ask(arguments, "GET", "/admin/config")
+    keys = ask(arguments, "GET", "/admin/config")["keys"]
+    shown = [row for row in keys if not (arguments.set and row["default"])]
     if arguments.format == "json":
-        print(json.dumps(data["keys"], ensure_ascii=False, indent=2))
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
         return 0
-    for row in data["keys"]:
+    for row in shown:
         over = f" (overrides {', '.join(row['origins'][1:])})" if row["origins"][1:] else ""
         told = f"  # {row['origins'][0]}{over}" if arguments.origin else ""
         print(f"{row['key']} = {json.dumps(row['value'], ensure_ascii=False)}{told}")
     return 0
 
 
-run_show_running: Final = _guarded(_show_running)
+run_show_running: Final = guarded(_show_running)
 """Print every key of the running daemon, one a line, or as JSON."""
 
 
@@ -149,13 +180,31 @@ def _status_lines(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("hash", data["hash"]),
         ("last reload", f"{last['outcome']}, by {last['trigger']}, {last['time']}, took {last['seconds']} s"),
         ("watching", f"{watch['mode']}, {watch['errors']} errors"),
-        ("directories", ", ".join(f"{name} {state}" for name, state in data["directories"].items()) or "none"),
+        *_directory_lines(data["directories"]),
     ]
     if held:
         lines.append(("held", f"{held['reason']}, since {held['since']}"))
     if data["pending_restart"]:
         lines.append(("needs a restart", ", ".join(data["pending_restart"])))
     return lines
+
+
+def _directory_lines(directories: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line for each server, and one for each host of a server that has several or is down."""
+    if not directories:
+        yield "directories", "none"
+    for name, server in directories.items():
+        yield f"directory {name}", f"{server['state']} since {server['since']}" + _named(" on ", server["host"])
+        if server["state"] != "up" or len(server["hosts"]) > 1:
+            for host in server["hosts"]:
+                retry = f", asked again in {host['retry_seconds']} s" if host["retry_seconds"] else ""
+                yield "", f"  {host['host']} {host['state']} since {host['since']}{_named(': ', host['error'])}{retry}"
+        if failure := server["last_failure"]:
+            yield "", f"  last failure {failure['time']}: {failure['text']}"
+
+
+def _named(before: str, text: str) -> str:
+    return before + text if text else ""
 
 
 def ask(
@@ -209,6 +258,8 @@ def state_dir(given: Path | None, files: Sequence[Path]) -> tuple[Path, bool]:
                 return error.partial.state_dir, False
     variables = {name.lower(): value for name, value in os.environ.items()}
     named = variables.get("clearml__state_dir") or variables.get("state_directory", "").split(":")[0]
+    if not named and not files and (PACKAGED / ADMIN_SOCKET).exists() and not Path("var", ADMIN_SOCKET).exists():
+        return PACKAGED, False
     return Path(named or "var"), bool(files)
 
 
@@ -237,10 +288,7 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
     _print_problems(data["warnings"], "warning")
     if data["outcome"] == "failed":
         return CONFIGURATION_ERROR
-    for change in data["changes"]:
-        print(change["text"])
-    if data["more_changes"]:
-        print(f"... and {data['more_changes']} more")
+    _print_change_lines(data)
     if data.get("would_hold"):
         print(f"By itself it would wait: {data['would_hold']}")
     if data["outcome"] == "would be applied":
@@ -251,6 +299,13 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
     if not data["changes"]:
         print(nothing)
     return 0
+
+
+def _print_change_lines(data: Mapping[str, Any]) -> None:
+    for change in data["changes"]:
+        print(change["text"])
+    if data["more_changes"]:
+        print(f"... and {data['more_changes']} more")
 
 
 def _print_pending(keys: Sequence[str]) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from gateway.cli import config_schema
 from gateway.cli.admin import add_running_option, register_remote, run_show_running
-from gateway.config.load import ConfigurationError, Problem, Snapshot, load
-from gateway.config.show import FORMATS, shown_tree, written
+from gateway.config.load import DEFAULT, ConfigurationError, Problem, Snapshot, load
+from gateway.config.show import FORMATS, only_set, shown_tree, written
 
 CONFIGURATION_ERROR: Final = 78
 """Exit code of a bad configuration (``EX_CONFIG`` of sysexits.h); service managers do not restart on it."""
+_NOTHING: Final = Problem(DEFAULT, "", "nothing to check: no -c FILE, and the environment has no servers and no users")
 UNREACHABLE: Final = 1
 """Exit code of ``check --connect`` where a directory does not answer."""
 
@@ -31,12 +32,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check = commands.add_parser("check", help="name everything that is wrong; exit 0 or 78")
     add_files_option(check)
     check.add_argument("--strict", action="store_true", help="take warnings for errors")
-    check.add_argument("--connect", action="store_true", help="also ask the directories; exit 1 where one is down")
+    check.add_argument("--connect", action="store_true", help="also ask the directories; exit 1 where that fails")
     check.add_argument("--format", choices=("text", "json"), default="text", help="how problems are printed")
     check.set_defaults(run=run_check)
     show = commands.add_parser("show", help="print every value in force; secrets as ******")
     add_files_option(show)
     show.add_argument("--origin", action="store_true", help="say where each value came from, and what it overrides")
+    show.add_argument("--set", action="store_true", help="only what is set somewhere, no defaults")
     show.add_argument("--format", choices=FORMATS, default="hocon")
     add_running_option(show)
     show.set_defaults(run=run_show)
@@ -66,25 +68,48 @@ def run_check(arguments: argparse.Namespace) -> int:
         problems = snapshot.warnings
     except ConfigurationError as error:
         problems = error.problems
+    if snapshot is not None and not arguments.files and _is_empty(snapshot):
+        problems = (*(problem for problem in problems if problem.origin.kind != "default"), _NOTHING)
+        snapshot = None
     bad = snapshot is None or (arguments.strict and bool(problems))
     unreachable: tuple[Problem, ...] = ()
     if snapshot is not None and not bad and arguments.connect:
-        logging.disable()  # what would be logged is said here
-        try:
-            unreachable = tuple(asyncio.run(_connect(snapshot)))
-        finally:
-            logging.disable(logging.NOTSET)
+        unreachable = _connect(snapshot)
     if arguments.format == "json":
         print(json.dumps([_as_json(problem) for problem in (*problems, *unreachable)], ensure_ascii=False, indent=2))
     else:
         print_problems((*problems, *unreachable))
         for note in snapshot.notes if snapshot is not None else ():
             print(f"note: {note}", file=sys.stderr)
-        if not bad and not unreachable:
-            print("The configuration is good." + (" The directories answer." if arguments.connect else ""))
+        if snapshot is not None and not bad and not unreachable:
+            print(_praise(snapshot, connected=arguments.connect))
     if bad:
         return CONFIGURATION_ERROR
     return UNREACHABLE if unreachable else 0
+
+
+def _connect(snapshot: Snapshot) -> tuple[Problem, ...]:
+    from gateway.cli import config_connect
+
+    logging.disable()  # what would be logged is said here
+    try:
+        return asyncio.run(config_connect.unreachable(snapshot))
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _is_empty(snapshot: Snapshot) -> bool:
+    return not snapshot.configuration.servers and not snapshot.configuration.users
+
+
+def _praise(snapshot: Snapshot, *, connected: bool) -> str:
+    """No more than was looked at."""
+    if _is_empty(snapshot):
+        return "Nothing is wrong with the configuration, but nobody can log in."
+    told = "The configuration is good."
+    if connected and snapshot.configuration.servers:
+        return f"{told} The directories can be reached; ldap-gateway doctor looks further."
+    return f"{told} There is no directory to connect to." if connected else told
 
 
 def run_show(arguments: argparse.Namespace) -> int:
@@ -98,6 +123,8 @@ def run_show(arguments: argparse.Namespace) -> int:
         return CONFIGURATION_ERROR
     print_problems(snapshot.warnings)
     tree = shown_tree(snapshot.configuration, snapshot.origins)
+    if arguments.set:
+        tree = only_set(tree)
     print(written(tree, arguments.format, origin=arguments.origin), end="")
     return 0
 
@@ -112,34 +139,3 @@ def _as_json(problem: Problem) -> dict[str, Any]:
     fields = asdict(problem)
     fields["origin"] = problem.origin._asdict()
     return fields
-
-
-async def _connect(snapshot: Snapshot) -> list[Problem]:
-    """Connect to each server, with the service account where there is one, and look at each of its bases."""
-    from gateway.directory.connection import DirectoryError
-    from gateway.directory.filters import compile_filter
-    from gateway.directory.messages import Scope, SearchRequest, result_name
-    from gateway.directory.pools import make_pool
-
-    found: list[Problem] = []
-    for server in snapshot.configuration.servers:
-        path = f"servers.{server.name}"
-        pool = await make_pool(server)
-        try:
-            await pool.start()
-            if not pool.state.up:
-                found.append(Problem(snapshot.origin(f"{path}.name"), path, pool.state.error))
-                continue
-            for base in server.search_base_dns if server.mode != "single" else ():
-                request = SearchRequest(base, compile_filter("(objectClass=*)"), ("1.1",), scope=Scope.BASE)
-                try:
-                    _, result = await pool.search(request)
-                except DirectoryError as error:
-                    found.append(Problem(snapshot.origin(f"{path}.search_base_dns"), path, f"{base}: {error}"))
-                    continue
-                if result.code:
-                    key = f"{path}.search_base_dns"
-                    found.append(Problem(snapshot.origin(key), key, f"{base}: {result_name(result.code)}"))
-        finally:
-            await pool.close()
-    return found

@@ -185,9 +185,8 @@ class Daemon:
 
     async def _serve(self, runtime: Runtime, reloader: Reloader) -> int:
         application = Application(runtime, reloader)
-        everybody, administration = (
-            Runner(handler, self._http) for handler in (application.handle, application.handle_by_admin_socket)
-        )
+        everybody = Runner(application.handle, self._http, application.known)
+        administration = Runner(application.handle_by_admin_socket, self._http)
         self._runners = [everybody, administration]
         settings = reloader.snapshot.configuration.reload
         self._watcher = Watcher(

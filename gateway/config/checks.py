@@ -15,6 +15,7 @@ from gateway.directory.people import USER_VARIABLES
 from gateway.directory.templates import direct_name, single_name
 from gateway.directory.tls import TlsSettingsError, check_authorities, check_identity, tls_context
 
+from .advice import doubtful
 from .schema import Configuration, Server
 from .schema.section import Finding
 from .schema.servers import PLACEHOLDER
@@ -26,7 +27,7 @@ _FOREIGN: Final = re.compile(r"[%$]?\{(?!0\})\w*\}")
 def server_findings(configuration: Configuration) -> Iterator[Finding]:
     """Findings about all servers, with places from the root."""
     for index, server in enumerate(configuration.servers):
-        for finding in _of_server(server):
+        for finding in (*_of_server(server), *doubtful(server)):
             yield finding.below("servers", index)
 
 

@@ -43,7 +43,12 @@ class Kind(StrEnum):
     ADDRESSES = "list of addresses"
     NETWORKS = "list of networks"
     ORIGINS = "list of web origins"
+    PORTS = "list of ports"
+    SUBJECTS = "list of subjects, or of lists of them"
+    CONDITIONS = "list of conditions `{key, operator, value}`, or of lists of them"
     MAP = "table of texts"
+    MAPS = "table of tables of texts"
+    NETWORK_MAP = "table of lists of networks"
 
 
 _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
@@ -67,6 +72,8 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     (fields.Addresses, Kind.ADDRESSES),
     (fields.Networks, Kind.NETWORKS),
     (fields.WebOrigins, Kind.ORIGINS),
+    (fields.Ports, Kind.PORTS),
+    (fields.Subjects, Kind.SUBJECTS),
 )
 Holds = Literal["table", "list", "map"]
 _BOUNDS: Final[tuple[tuple[type[Any], str], ...]] = (
@@ -166,7 +173,14 @@ def _kind(info: FieldInfo) -> Kind:
     for alias, kind in _KINDS:
         if all(mark in info.metadata for mark in get_args(alias)[1:]):
             return kind
-    return Kind.CHOICE if get_origin(info.annotation) is Literal else Kind.MAP
+    if Form.CONDITIONS in info.metadata:
+        return Kind.CONDITIONS
+    if get_origin(info.annotation) is Literal:
+        return Kind.CHOICE
+    held = FieldInfo.from_annotation(get_args(info.annotation)[1])
+    if get_origin(held.annotation) is tuple:
+        return Kind.NETWORK_MAP
+    return Kind.MAP if held.annotation is str else Kind.MAPS
 
 
 def _default(info: FieldInfo) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from gateway.identity import fold_name
 
+from .advice import NO_GROUP, NO_HOST
 from .checks import certificate_errors
 from .layer import LayerTree, distinct, unused_names
 from .origin import DEFAULT, Given, Origin, Path, Problems
@@ -34,13 +35,6 @@ _ROLES: Final = ("Viewer", "Editor", "Admin", "None")
 _TLS_VERSIONS: Final = ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3")
 _FILES: Final = ("root_ca_cert", "client_cert", "client_key")
 _DEFAULT: Final = Origin("default", "default of files read by Grafana's rules")
-NO_HOST: Final = "no-host.invalid"
-"""Host of a block without one: Grafana loads such a block and then cannot connect. RFC 6761 6.4: never resolves."""
-
-
-NO_GROUP: Final = "no-group.invalid"
-"""``group_dn`` of a mapping without one: Grafana loads it and it matches nobody. Without it the file would have fewer
-mappings, and with none left everyone would be let in."""
 
 Table = dict[str, Given]
 

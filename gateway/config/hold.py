@@ -51,6 +51,7 @@ def shrinks(old: Configuration, new: Configuration) -> str:
 def _named(configuration: Configuration) -> Iterator[tuple[str, Counter[str]]]:
     """What a loss is counted of, by what it is known by."""
     yield "servers", Counter(fold_name(server.name) for server in configuration.servers)
+    yield "rules", Counter(fold_name(rule.name) for rule in configuration.access_control.rules)
     yield "users", Counter(fold_name(user.username) for user in configuration.users)
     mappings = Counter(mapping.group_dn.lower() for mapping in configuration.group_mappings)
     for server in configuration.servers:

@@ -8,15 +8,16 @@ loader refuses it finds unknown keys, wrong types, words that are not allowed an
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from .describe import Key, Kind, Part, describe, parts
 from .schema import Server
+from .schema.access import Operator
 from .schema.fields import Form
 from .schema.shape import Leaf, Node, Tables
 from .schema.units import LONGEST_SECONDS
 from .spellings import NATIVE, ROOT, SPELLINGS
-from .vault_fields import VAULT
+from .vault_fields import FIELDS, VAULT
 
 Json = dict[str, Any]
 
@@ -61,6 +62,20 @@ def _defined(name: str) -> Json:
     return {"$ref": f"#/$defs/{name}"}
 
 
+def _map(item: Json) -> Json:
+    return {"type": ["object", "null"], "additionalProperties": item}
+
+
+def _items(item: Json) -> Json:
+    return {"type": ["array", "integer", "string", "null"], "items": item}
+
+
+_CONDITION: Final[Json] = {
+    "type": "object",
+    "properties": {"key": _TEXT, "operator": {"enum": list(get_args(Operator))}, "value": _TEXT},
+    "required": ["key"],
+    "additionalProperties": False,
+}
 _KINDS: Final[dict[Kind, Json]] = {
     Kind.TEXT: _TEXT,
     Kind.SECRET: {**_TEXT, "writeOnly": True},
@@ -80,7 +95,12 @@ _KINDS: Final[dict[Kind, Json]] = {
     Kind.ADDRESSES: _defined("list"),
     Kind.NETWORKS: _defined("list"),
     Kind.ORIGINS: _defined("list"),
-    Kind.MAP: {"type": ["object", "null"], "additionalProperties": _TEXT},
+    Kind.PORTS: _items({"type": ["integer", "string"]}),
+    Kind.SUBJECTS: _items({"type": ["string", "array"], "items": {"type": "string"}}),
+    Kind.CONDITIONS: _items({"anyOf": [_CONDITION, {"type": "array", "items": _CONDITION}]}),
+    Kind.MAP: _map(_TEXT),
+    Kind.MAPS: _map(_map(_TEXT)),
+    Kind.NETWORK_MAP: _map(_defined("list")),
 }
 _FORMS: Final = {
     Form.SECRET: Kind.SECRET,
@@ -92,6 +112,11 @@ _FORMS: Final = {
     Form.PATHS: Kind.PATHS,
 }
 """Kinds of ClearML's spellings; others are texts."""
+_WITHOUT_EFFECT: Final = frozenset((
+    *(row.spelled for row in SPELLINGS if not row.key),
+    *((field.name,) for field in FIELDS.values() if not field.key),
+))  # fmt: skip
+"""The loader passes over these, however they are written."""
 _KEYWORDS: Final = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -160,6 +185,8 @@ def _spelled(node: Node, path: tuple[str, ...]) -> Json:
     """What ClearML or Vault calls otherwise: only how it is written."""
     if isinstance(node, Leaf):
         written = _KINDS[_FORMS.get(node.form, Kind.TEXT)]
+        if path in _WITHOUT_EFFECT:
+            return {}
         key = next((".".join(row.key) for row in SPELLINGS if row.spelled == path), "")
         return {**written, "description": f"ClearML's name of `{key}`."} if key else written
     if isinstance(node, Tables):

@@ -8,7 +8,6 @@ paths are made absolute and secrets are read from the files that ``k_file`` name
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,18 +20,15 @@ from .origin import DEFAULT, Given, Origin, Path, Problems, plain_value
 from .reading import Reading, SourceError, anchored
 from .schema.fields import Form
 from .schema.section import Severity
-from .schema.shape import Leaf, Node, Table, Tables, leaves
+from .schema.shape import Leaf, Node, Table, Tables
+from .suggestions import suggestion
 
 SECRET_SIZE: Final = 64 * 1024
 """Largest file that holds one secret, in bytes."""
 
-FIRST_SERVER: Final = "ldap"
-"""Name of the first server without one; the next are ldap2, ldap3, ..."""
+UNNAMED: Final[Mapping[Path, str]] = {("servers",): "ldap", ("access_control", "rules"): "rule"}
+"""Lists whose items need no name, with what the first one is called that has none; the next are ldap2, ldap3, ..."""
 
-NEAR: Final = 0.7
-"""How close (of 1) a key of the same table must be to be suggested."""
-NEAR_ELSEWHERE: Final = 0.9
-"""The same for a key of another table."""
 _WITH_VALUE: Final = re.compile(r"(?<=.)[:=\s].*", re.DOTALL)
 SUGGESTIONS: Final = 200
 """Problems after which no more suggestions are made: each costs a comparison with every key."""
@@ -75,6 +71,8 @@ class Shaper:
     """Every known key with its dotted path, for suggestions."""
     unknown: Severity = "error"
     """How bad an unknown key is."""
+    unnamed_rules: list[str] = field(default_factory=list)
+    """What rules without a name are called, over all layers: those of two files must not become one."""
 
     def shape(self, node: Node, raw: Given, path: Path) -> Any:
         """``raw`` in the form of this module, or None where it cannot be used (which is then reported)."""
@@ -88,15 +86,15 @@ class Shaper:
         """Note an error at a path."""
         self.problems.add(origin, path, message)
 
-    def report_unknown(self, origin: Origin, node: Node, path: Path) -> None:
-        """Note an unknown key, with what may have been meant."""
-        siblings = node.keys if isinstance(node, Table) else ()
+    def report_unknown(self, origin: Origin, node: Node, path: Path, beside: Iterable[str] = ()) -> None:
+        """Note an unknown key, with what may have been meant; ``beside`` are the keys of the same table."""
         # YAML makes one key of {password:x}, HOCON of "password x =": what follows the sign may be a secret.
         key = path[-1] if origin.kind != "file" else _WITH_VALUE.sub("", path[-1])
         if key != path[-1]:
             self.problems.add(origin, (*path[:-1], f"{key}..."), "unknown key, with a value in it?", self.unknown)
             return
-        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(key, siblings, self.known)
+        table = node if isinstance(node, Table) else None
+        hint = "" if len(self.problems) > SUGGESTIONS else suggestion(path, beside, table, self.known)
         self.problems.add(origin, path, f"unknown key{hint}", self.unknown)
 
     def secret_file(self, given: Given, path: Path) -> Given | None:
@@ -122,15 +120,16 @@ class Shaper:
             return None
         table = LayerTree(raw.origin)
         table.afresh = _removed_before(raw)
-        for key, value in raw.value.items():
-            self._entry(node, table, key, value, path)
+        for key in raw.value:
+            self._entry(node, table, key, raw.value, path)
         return table
 
-    def _entry(self, node: Table, table: LayerTree, key: str, value: Given, path: Path) -> None:
+    def _entry(self, node: Table, table: LayerTree, key: str, given: Mapping[str, Given], path: Path) -> None:
+        value = given[key]
         secret = "" if key in node.keys else node.secret_of(key)
         child = node.child(secret or key)
         if child is None:
-            self.report_unknown(value.origin, node, (*path, key))
+            self.report_unknown(value.origin, node, (*path, key), given)
             return
         shaped = self.secret_file(value, (*path, key)) if secret else self.shape(child, value, (*path, key))
         if shaped is None:
@@ -146,7 +145,7 @@ class Shaper:
         if not isinstance(raw.value, list):
             self.report(raw.origin, path, "expected a list of tables")
             return None
-        names = _item_names(node.key, raw.value, path)
+        names = _item_names(node.key, raw.value, path, self.unnamed_rules)
         if node.key:
             return self._keyed(node, raw, names, path)
         items = zip(names, raw.value, strict=True)
@@ -175,7 +174,7 @@ class Shaper:
             if table is None:
                 continue
             given = table.get(node.key)
-            if path == ("servers",) and node.key not in item.value:
+            if path in UNNAMED and node.key not in item.value:
                 table[node.key] = Given(name, item.origin)
             elif not (isinstance(given, Given) and isinstance(given.value, str) and given.value):
                 origin = given.origin if given else item.origin
@@ -226,17 +225,21 @@ def _removed_before(raw: Given) -> bool:
     return below is not None
 
 
-def _item_names(key: str, items: list[Given], path: Path) -> list[str]:
-    """How paths show the items of a list: by key field, servers without one as they are called, others by index."""
+def _item_names(key: str, items: list[Given], path: Path, unnamed_rules: list[str]) -> list[str]:
+    """How paths show the items of a list: by key field, servers and rules without one as they are called, others by
+    index."""
     tables = [item.value if isinstance(item.value, dict) else None for item in items]
     given = [table[key].value if key and table and key in table else None for table in tables]
-    unused = unused_names(given)
+    rules = path == ("access_control", "rules")
+    unused = unused_names([*given, *unnamed_rules] if rules else given, UNNAMED.get(path, ""))
     names: list[str] = []
     for index, (table, name) in enumerate(zip(tables, given, strict=True)):
         if isinstance(name, str) and name:
             names.append(name)
-        elif path == ("servers",) and table is not None and key not in table:
+        elif path in UNNAMED and table is not None and key not in table:
             names.append(next(unused))
+            if rules:
+                unnamed_rules.append(names[-1])
         else:
             names.append(str(index))
     return distinct(names)
@@ -261,31 +264,12 @@ def is_index(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 7
 
 
-def unused_names(taken: Iterable[object]) -> Iterator[str]:
-    """ldap, ldap2, ldap3, ... without those that are taken."""
+def unused_names(taken: Iterable[object], first: str = UNNAMED[("servers",)]) -> Iterator[str]:
+    """``first`` and the same with 2, 3, ... behind it, without those that are taken."""
     used = {fold_name(name) for name in taken if isinstance(name, str)}
     number = 1
     while True:
-        name = FIRST_SERVER if number == 1 else f"{FIRST_SERVER}{number}"
+        name = first if number == 1 else f"{first}{number}"
         if name not in used:
             yield name
         number += 1
-
-
-def suggestion(key: str, siblings: Iterable[str], known: Mapping[str, str]) -> str:
-    """``; did you mean ...?`` with a key of the same table, else of any other; empty where nothing is close."""
-    wanted = key.lower()[:64]
-    if near := difflib.get_close_matches(wanted, siblings, 1, NEAR):
-        return f'; did you mean "{near[0]}"?'
-    if near := difflib.get_close_matches(wanted, known, 1, NEAR_ELSEWHERE):
-        return f'; did you mean "{known[near[0]]}"?'
-    return ""
-
-
-def known_keys(root: Table) -> dict[str, str]:
-    """Every key below ``root`` with its dotted path (of equal keys the first one)."""
-    known: dict[str, str] = {}
-    for path, _ in leaves(root):
-        if path[-1] != "*":
-            known.setdefault(path[-1], ".".join(path))
-    return known

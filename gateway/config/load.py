@@ -34,6 +34,7 @@ from .schema.shape import Leaf, Node, Table, Tables
 from .sources import read_file
 from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, SERVER, translate
 from .stored import Stored, read_stored
+from .vault_files import check_declared, read_vault_files
 from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
@@ -111,13 +112,14 @@ def _load(
     usable.append(read_stored(stored, shaper))
     usable += read_environment(environment, shaper)
     translation = translate(usable, problems)
-    tree = _merge(usable, problems)
+    tree = _merge(usable, problems, translation.wording)
     _default_state_dir(tree, environment, directory)
     if translation.maker is not None:
         _default_registration(tree)
     if complete and translation.provider is not None and not live(tree).get("servers"):
         _no_server(translation.provider, problems)
     _note_other_files(NATIVE, tree, reading)
+    read_vault_files(tree, reading, problems)
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
     configuration = _validate(tree, problems, translation.wording, complete=complete)
@@ -161,12 +163,12 @@ def _warn_of_hidden(origins: Mapping[str, tuple[Origin, ...]], problems: Problem
             problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {path} drops that")
 
 
-def _merge(layers: Sequence[Layer], problems: Problems) -> LayerTree:
+def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> LayerTree:
     tree = LayerTree()
     merger = Merger(problems)
     for layer in layers:
         merger.overlay(NATIVE, tree, layer.tree)
-    apply_presets(tree, problems)
+    apply_presets(tree, problems, wording)
     for layer in layers:
         fill(NATIVE, tree, layer.fallbacks)
         for name in layer.grafana:
@@ -238,6 +240,7 @@ def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
+            check_declared(configuration, tree, problems)
             return configuration
     return None
 

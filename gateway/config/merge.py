@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.identity import fold_name
 
-from .layer import LayerTree, is_index, unused_names
+from .layer import UNNAMED, LayerTree, is_index, unused_names
 from .origin import DEFAULT, Given, Path, Problems
 from .schema.shape import Leaf, Node, Table, Tables
 
@@ -83,8 +83,8 @@ class Merger:
         if index > len(names) or isinstance(item, Given):
             self._problems.add(item.origin, (*path, written), f"there are only {len(names)} items before it")
             return None
-        if (name := _name_in(item, node.key)) or path == ("servers",):
-            return name or next(unused_names(names))
+        if (name := _name_in(item, node.key)) or path in UNNAMED:
+            return name or next(unused_names(names, UNNAMED[path]))
         self._problems.add(item.origin, (*path, written, node.key), "is needed")
         return None
 

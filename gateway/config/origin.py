@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from gateway.identity import fold_name
+from gateway.printable import printable
 
 from .reading import Content
 from .schema.section import Severity
@@ -115,13 +116,7 @@ class Problem:
     def __str__(self) -> str:
         place = "configuration" if self.origin.kind == "default" else str(self.origin)
         text = f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
-        return "".join(_printable(letter) for letter in text)
-
-
-def _printable(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    return letter.encode("unicode_escape").decode("ascii")
+        return printable(text, len(text))
 
 
 class ConfigurationError(Exception):

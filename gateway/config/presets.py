@@ -11,13 +11,14 @@ from .origin import DEFAULT, Given, Origin, Path, Problems
 from .schema import Server
 from .schema.presets import PRESETS
 from .schema.shape import shape_of
+from .wording import Wording
 
 IMPLIED: Final = Origin("default", "Vault's names of fields")
 """Origin of a preset that nobody wrote; one that somebody wrote wins, whatever the order of their layers."""
 
 
-def apply_presets(tree: LayerTree, problems: Problems) -> None:
-    """Fill in what the preset of each server gives."""
+def apply_presets(tree: LayerTree, problems: Problems, wording: Wording) -> None:
+    """Fill in what the preset of each server gives. ``wording`` knows which keys came by Vault's names."""
     node = shape_of(Server)
     servers = live(tree).get("servers")
     for name, server in live(servers).items() if isinstance(servers, LayerTree) else ():
@@ -27,7 +28,7 @@ def apply_presets(tree: LayerTree, problems: Problems) -> None:
         preset = given.value if given is not None else None
         if isinstance(preset, str) and preset in PRESETS:
             if given is not None and given.origin == IMPLIED:
-                _warn_of_mixture(server, ("servers", name), problems)
+                _warn_of_mixture(server, ("servers", name), problems, wording)
             fill(node, server, _layer(_defaults(preset, live(server)), Origin("default", f"preset {preset}")))
 
 
@@ -39,13 +40,28 @@ def _chosen(server: LayerTree) -> Given | None:
     return given if isinstance(given, Given) else None
 
 
-def _warn_of_mixture(server: LayerTree, path: Path, problems: Problems) -> None:
+def _warn_of_mixture(server: LayerTree, path: Path, problems: Problems, wording: Wording) -> None:
     """One of Vault's names changes what holds for all that a server written in our own words leaves out."""
-    for key in ("host", "search_base_dns"):
-        if isinstance(given := server.get(key), Given) and any(origin.kind != "default" for origin in given.origins):
-            message = "the server has preset vault, because Vault's names are used for it too: give a preset of its own"
-            problems.warn(given.origins[-1], (*path, key), message)
-            return
+    given = {key: value for key, value in server.items() if isinstance(value, Given)}
+    theirs = {
+        key: spelled
+        for key, value in given.items()
+        if (spelled := wording.spelled((*path, key), value.origin.place)) and spelled[:-1] == path
+    }
+    ours = [
+        key
+        for key in ("host", "search_base_dns")
+        if key in given and key not in theirs and any(origin.kind != "default" for origin in given[key].origins)
+    ]
+    if not ours:
+        return
+    if not theirs:  # fields without effect, or hidden by a later layer
+        message = "the server has preset vault, because Vault's names are used for it too: give a preset of its own"
+        problems.warn(given[ours[0]].origins[-1], (*path, ours[0]), message)
+        return
+    key, spelled = next(iter(theirs.items()))
+    message = f"is Vault's name, and {ours[0]} is ours: the server has preset vault with Vault's defaults;"
+    problems.warn(given[key].origin, spelled, f"{message} give a preset of its own, or write {key}")
 
 
 def _defaults(preset: str, given: Mapping[str, Any]) -> Mapping[str, Any]:

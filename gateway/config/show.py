@@ -63,6 +63,20 @@ def rows(tree: ShownTree) -> Iterator[Shown]:
         yield from rows(item)
 
 
+def only_set(tree: dict[str, ShownTree]) -> dict[str, ShownTree]:
+    """The same without what is a default, of a preset or not; an item that has nothing else goes too."""
+    kept = ((key, _only_set(item)) for key, item in tree.items())
+    return {key: item for key, item in kept if item}
+
+
+def _only_set(tree: ShownTree) -> ShownTree | None:
+    if isinstance(tree, Shown):
+        return None if tree.origins[0].kind == "default" else tree
+    if isinstance(tree, dict):
+        return only_set(tree)
+    return [item for item in map(_only_set, tree) if item]
+
+
 def _shown(
     node: Node, value: Any, path: Path, known: Path, origins: Mapping[str, tuple[Origin, ...]]
 ) -> ShownTree:
@@ -95,7 +109,9 @@ def plain(form: Form, value: Any) -> Any:
     if isinstance(value, Secret):
         return HIDDEN if value else ""
     if isinstance(value, tuple):
-        return [item if isinstance(item, str) else str(item) for item in value]
+        return [plain(form, item) for item in value]
+    if isinstance(value, Section):
+        return {key: plain(form, getattr(value, key)) for key in type(value).model_fields}
     if form is Form.DURATION:
         return duration_text(value)
     if form is Form.SIZE:
@@ -137,8 +153,15 @@ def _key(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else _scalar(key)
 
 
-def _leaf(text: str, shown: Shown, origin: bool) -> str:
-    line = f"{text}{_scalar(shown.value)}"
+def _inline(value: Any) -> str:
+    """A value on one line of TOML, which writes tables otherwise than JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items()) + "}"
+    return f"[{', '.join(map(_inline, value))}]" if isinstance(value, list) else _scalar(value)
+
+
+def _leaf(text: str, shown: Shown, origin: bool, write: Callable[[Any], str] = _scalar) -> str:
+    line = f"{text}{write(shown.value)}"
     return f"{line}  # {_one_line(shown.origin_text)}" if origin else line
 
 
@@ -192,7 +215,7 @@ def _toml(tree: ShownTree, origin: bool, path: tuple[str, ...] = ()) -> Iterator
     entries = list(tree.items()) if isinstance(tree, dict) else []
     for key, item in entries:
         if isinstance(item, Shown) and item.value is not None:
-            yield _leaf(f"{_key(key)} = ", item, origin)
+            yield _leaf(f"{_key(key)} = ", item, origin, _inline)
         elif isinstance(item, list) and not item:
             yield f"{_key(key)} = []"
     for key, item in entries:

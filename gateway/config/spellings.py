@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .layer import Layer, LayerTree, known_keys
+from .layer import Layer, LayerTree
 from .origin import DEFAULT, Given, Origin, Path, Problems
 from .schema import Configuration, Secret, plain_form
 from .schema.fields import Form
 from .schema.people import check_password_hash
 from .schema.shape import Leaf, Node, Table, Tables, shape_of
+from .suggestions import known_keys
 from .vault_fields import translate_servers, with_vault_fields
 from .wording import Wording, filled
 

@@ -59,6 +59,8 @@ _SAFE: Final = frozenset({
     "Unterminated string",
 })
 """What tomllib (3.11 to 3.14) says without quoting the text."""
+_ESCAPES: Final = frozenset({"Unescaped '\\' in a string", "Invalid hex value"})
+"""Of these, what a backslash comes to that was meant as it stands (``EXAMPLE\\svc``)."""
 _REWORDED: Final = {
     "Cannot declare ": "a table is declared twice",
     "Cannot mutate ": "a list or inline table cannot be added to",
@@ -115,6 +117,8 @@ def _error(said: str, text: str, places: Places) -> SourceError:
     reason = said[: found.start()] if found else said
     if reason not in _SAFE:
         reason = next((words for begin, words in _REWORDED.items() if reason.startswith(begin)), "")
+    if reason in _ESCAPES:
+        reason += ": write \\\\ for one backslash, or use single quotes"
     end = " (at end of document)" if found and not found[1] else ""
     message = f"not valid TOML: {reason}{end}" if reason else "not valid TOML"
     if not found:

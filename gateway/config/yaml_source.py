@@ -29,27 +29,33 @@ _QUOTED: Final = re.compile(r"'([^'\w])'|'[^']*'|\"[^\"]*\"")
 """What a message of PyYAML quotes: one sign that it expected, or some of the text."""
 
 
-def parse_yaml(text: str, origin: Origin) -> Given:
+def parse_yaml(text: str, origin: Origin, *, values: int = VALUES) -> Given:
     """The one document of a text, as a tree of ``Given``; an empty text is an empty table.
 
     What an alias repeats keeps its positions; the entry or item that holds the alias has its own.
 
-    :raises SourceError: saying why and where; never quoting the text, keys given twice apart.
+    :param values: the most that are read.
+    :raises SourceError: saying why and where; never quoting the text.
     """
     lines = Lines(text, origin)
-    builder = _Builder(lines)
+    builder = _Builder(lines, values)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
         reason = _QUOTED.sub(lambda found: found[0] if found[1] else "text", error.problem or "syntax error")
-        raise _error(reason, lines.at(error.problem_mark.index) if error.problem_mark else origin) from None
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            reason = "a tab: YAML is indented with blanks"
+        raise _error(reason, lines.at(mark.index) if mark else origin) from None
     except yaml.YAMLError:
         raise _error("a character that YAML forbids", origin) from None
     return Given(builder.root, origin)
 
 
 def _error(reason: str, place: Origin) -> SourceError:
+    if "escape" in reason or "hex" in reason:
+        reason += ": write \\\\ for one backslash, or use single quotes"
     return SourceError(f"not valid YAML: {reason}", place.line, place.column)
 
 
@@ -67,9 +73,10 @@ class _Open:
 class _Builder:
     """Builds values from events, with its own stack."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, most: int) -> None:
         self.root: Any = {}
         self._lines = lines
+        self._most = most
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
@@ -117,7 +124,7 @@ class _Builder:
         """Put a value into what is being filled. ``size`` is the number of values in it, ``event`` what begins it."""
         alias = isinstance(event, yaml.AliasEvent)
         self._count += size if alias else 1
-        if self._count > VALUES:
+        if self._count > self._most:
             raise self._refused("too many values", event)
         if alias:
             value = _copied(value)
@@ -144,7 +151,7 @@ class _Builder:
         if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.style in _PLAIN:
             raise self._refused("merge keys (<<) are not supported", event)
         if value in table:
-            raise self._refused(f"the key {value} is given twice, first in line {table[value].origin.line}", event)
+            raise self._refused(f"a key is given twice, first in line {table[value].origin.line}", event)
         return value
 
     def _scalar(self, event: Any) -> Any:

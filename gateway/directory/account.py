@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.escape import comparable_dn
-from gateway.identity import Account, Group
+from gateway.directory.escape import DnError, comparable_dn, parse_dn
+from gateway.identity import Account, Group, fold_name
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
@@ -19,6 +20,12 @@ Active Directory, 389 Directory Server, FreeIPA."""
 
 MAX_TEXT: Final = 1024
 """Characters of a name or address; it goes into tokens and headers, whatever a directory holds."""
+
+_MAX_ID: Final = 256
+"""Octets of a unique id; a longer one is none."""
+
+_NAMES_AT_MOST: Final = 100
+"""Values of the attribute that names people that are looked at."""
 
 DN_ATTRIBUTE: Final = "dn"
 """In place of an attribute's name it means the entry's DN."""
@@ -42,13 +49,13 @@ class AccountReader:
         """Attributes that a search for people asks for."""
 
     def account(self, entry: Entry, typed: str, groups: tuple[Group, ...] = ()) -> Account:
-        """Make the account of an entry; ``typed`` is its name where no attribute gives one."""
+        """Make the account of an entry; ``typed`` makes its name where no attribute does."""
         name, surname = first_value(entry, self._name), first_value(entry, self._surname)
         emails = (first_value(entry, attribute) for attribute in self._emails)
         return Account(
             server=self._server,
             external_id=external_id(entry),
-            username=(first_value(entry, self._username) or typed)[:MAX_TEXT],
+            username=(own_name(entry, self._username, typed) or one_spelling(typed))[:MAX_TEXT],
             name=f"{name} {surname}".strip()[:MAX_TEXT],
             email=next(filter(None, emails), "")[:MAX_TEXT],
             dn=entry.dn,
@@ -73,10 +80,36 @@ def first_value(entry: Entry, attribute: str) -> str:
     return found[0].decode("utf-8", "replace") if found else ""
 
 
+def own_name(entry: Entry, attribute: str, typed: str) -> str:
+    """The value of an attribute, named in lower case, that names the person; empty where there is none.
+
+    Of several it is the one in the entry's DN, which nobody adds to their own entry and which stays the same whatever
+    was typed; else the one that was typed; else the first.
+    """
+    found = values(entry, attribute)[:_NAMES_AT_MOST]
+    if len(found) < 2:
+        return found[0] if found else ""
+    wanted = (*_naming_values(entry.dn, attribute), fold_name(typed))
+    return next((value for name in wanted for value in found if fold_name(value) == name), found[0])
+
+
+def _naming_values(dn: str, attribute: str) -> list[str]:
+    try:
+        first = parse_dn(dn)[:1]
+    except DnError:
+        return []
+    return [fold_name(value) for rdn in first for kind, value in rdn if kind.lower() == attribute]
+
+
+def one_spelling(typed: str) -> str:
+    """The form of a name that no attribute gives: one for all that a directory takes for the same (RFC 4518)."""
+    return fold_name(unicodedata.normalize("NFKC", typed)) or typed
+
+
 def external_id(entry: Entry) -> str:
     """What identifies the entry for good (DECISIONS 1): its unique id, else its normalised DN."""
     for attribute in _UNIQUE_IDS:
-        if found := entry.attributes.get(attribute):
+        if (found := entry.attributes.get(attribute)) and len(found[0]) <= _MAX_ID:
             return _READERS.get(attribute, _text)(found[0])
     return comparable_dn(entry.dn)
 

@@ -39,6 +39,7 @@ class State(enum.Enum):
 
     DISABLED = "the account is disabled"
     ACCOUNT_EXPIRED = "the account has expired"
+    NOT_YET = "the account may not be used yet"
     LOCKED = "the account is locked"
     MUST_CHANGE = "the password must be changed first"
     PASSWORD_EXPIRED = "the password has expired"  # noqa: S105 - a text
@@ -70,7 +71,7 @@ _ACTIVE_DIRECTORY: Final = (
     "userAccountControl", "msDS-User-Account-Control-Computed", "msDS-UserAccountDisabled", "lockoutTime",
     "accountExpires", "pwdLastSet",
 )  # fmt: skip
-_OPENLDAP: Final = ("pwdAccountLockedTime", "pwdEndTime", "pwdReset")
+_OPENLDAP: Final = ("pwdAccountLockedTime", "pwdStartTime", "pwdEndTime", "pwdReset")
 _389DS: Final = ("nsAccountLock", "accountUnlockTime", "passwordExpirationTime", "pwdReset")
 _FREEIPA: Final = ("nsAccountLock", "krbPrincipalExpiration", "krbPasswordExpiration")
 _BY_PRESET: Final = {
@@ -89,7 +90,7 @@ def state_attributes(preset: str) -> tuple[str, ...]:
 
 
 def login_restriction(entry: Attributes, result: Result, now: float) -> Restriction | None:
-    """What bars a login whose bind ended with ``result``; ``now`` in seconds since 1970.
+    """The gravest that bars a login whose bind ended with ``result``; ``now`` in seconds since 1970.
 
     After a success None admits. After a refusal it is what is known besides: the password may be wrong as well, and
     None says nothing but that. A failure that is no refusal (busy, no such entry) is left as it is. Raises
@@ -97,46 +98,57 @@ def login_restriction(entry: Attributes, result: Result, now: float) -> Restrict
     """
     if result.code not in _ABOUT_CREDENTIALS:
         return None
-    if told := bind_restriction(result):
-        return told
+    told = bind_restriction(result)
     succeeded = result.code == _SUCCESS
-    return next((found for found in entry_restrictions(entry, now) if not (succeeded and found.bind_decides)), None)
+    shown = [found for found in entry_restrictions(entry, now) if not (succeeded and found.bind_decides)]
+    return min([told, *shown] if told else shown, key=_gravity, default=None)
 
 
 def renewal_restriction(entry: Attributes, now: float) -> Restriction | None:
     """What bars a renewal, where no password is shown and its age does not count.
 
-    A lock ends by itself: the renewal is refused, and nothing is revoked (``State.lasting``).
+    A lock ends by itself, and a beginning comes: the renewal is refused, and nothing is revoked (``State.lasting``).
     """
     found = next(iter(entry_restrictions(entry, now)), None)
-    return found if found and (found.state.lasting or found.state is State.LOCKED) else None
+    return found if found and (found.state.lasting or found.state in (State.NOT_YET, State.LOCKED)) else None
 
 
 def entry_restrictions(entry: Attributes, now: float) -> list[Restriction]:
     """All that an entry says, the gravest first. Values that cannot be read say nothing."""
     found = [restriction for reader in _READERS for restriction in reader(entry, now)]
-    return sorted(found, key=lambda restriction: _GRAVITY[restriction.state])
+    return sorted(found, key=_gravity)
+
+
+def _gravity(restriction: Restriction) -> int:
+    return _GRAVITY[restriction.state]
 
 
 def bind_restriction(result: Result) -> Restriction | None:
-    """What the answer to a bind says of the account; None where it says nothing, or that the password is wrong.
-
-    Raises ``ProtocolError`` for a control that cannot be read.
+    """What the answer to a bind says of the account, the gravest; None where it says nothing, or that the password is
+    wrong. Raises ``ProtocolError`` for a control that cannot be read.
     """
+    return min((*_told_by_controls(result), *_told_by_text(result)), key=_gravity, default=None)
+
+
+def _told_by_controls(result: Result) -> Iterator[Restriction]:
     for control in result.controls:
         if control.oid == PASSWORD_POLICY and (told := policy_state(control.value)):
-            return Restriction(told, "password policy control")
+            yield Restriction(told, "password policy control")
         if control.oid == EXPIRED_CONTROL:
             expired = State.MUST_CHANGE if result.code == _SUCCESS else State.PASSWORD_EXPIRED
-            return Restriction(expired, "password expired control")
+            yield Restriction(expired, "password expired control")
+
+
+def _told_by_text(result: Result) -> Iterator[Restriction]:
+    """In text too, because the control of 389-ds calls an inactivated account a locked one."""
     if result.code == _INVALID_CREDENTIALS and (found := _AD_DATA.search(result.message)):
         data = found[1].lower()
-        return Restriction(_AD_STATES[data], f"data {data}") if data in _AD_STATES else None
+        if data in _AD_STATES:
+            yield Restriction(_AD_STATES[data], f"data {data}")
     message = result.message.lower()
     for code, words, state in _TEXTS:
         if code == result.code and words in message:
-            return Restriction(state, f"bind answered {code}")
-    return None
+            yield Restriction(state, f"bind answered {code}")
 
 
 def policy_state(value: bytes) -> State | None:
@@ -227,6 +239,8 @@ def _password_policy(entry: Attributes, now: float) -> Iterator[Restriction]:
         yield Restriction(State.DISABLED, "pwdAccountLockedTime, for ever")
     elif locked:
         yield Restriction(State.LOCKED, "pwdAccountLockedTime", bind_decides=True)
+    if (begins := _time(entry, "pwdstarttime")) is not None and begins > now:
+        yield Restriction(State.NOT_YET, "pwdStartTime")
     if _past(entry, "pwdendtime", now):
         yield Restriction(State.ACCOUNT_EXPIRED, "pwdEndTime")
     if _flag(entry, "pwdreset"):

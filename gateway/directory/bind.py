@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema.servers import SEARCH_MODES
-from gateway.directory.account import AccountReader, external_id
-from gateway.directory.account_state import Attributes, login_restriction, state_attributes
+from gateway.directory.account import AccountReader, external_id, one_spelling
+from gateway.directory.account_state import Attributes, entry_restrictions, login_restriction, state_attributes
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
 from gateway.directory.escape import DnError, comparable_dn
 from gateway.directory.groups import GroupReader
 from gateway.directory.messages import Entry, Result, result_name
 from gateway.directory.people import Ambiguous, People
+from gateway.directory.proof import NAME_ATTRIBUTES, PROOF_ATTRIBUTES, disproof, may_bind_as
 from gateway.directory.realm import Gate, Outcome, Verdict
-from gateway.directory.searches import PASSING, SUCCESS, Searcher, SearchFailed
+from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed, Session
 from gateway.directory.templates import BindName, direct_name, principal_name, single_name
 
 if TYPE_CHECKING:
@@ -40,36 +42,93 @@ _WRONG_PASSWORD: Final = frozenset({
 })  # fmt: skip
 
 
+_SERVICE_ACCOUNT: Final = "this is the service account (bind_dn): guesses at its password would lock it"
+_UNPROVED: Final = (
+    "let search_filter find people by the very name that binds, such as (userPrincipalName=%s@example.org), or search "
+    "first: set bind_dn and bind_password of a service account"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A login that a directory could not decide."""
+
+    at: float
+    """Seconds since 1970."""
+    text: str
+
+
 class NotThem(Exception):
-    """A person has bound, and the entry that is found afterwards is none, several, or another's."""
+    """A person has bound, and the entry that is found afterwards is none, several, another's, or not proved theirs."""
 
 
 class DirectoryServer:
-    """One server of the realm, compiled from its configuration."""
+    """One server of the realm, compiled from its configuration.
 
-    def __init__(self, server: Server, pool: Pool) -> None:
+    ``through`` is asked in place of ``pool`` itself: the same connections with a trace.
+    """
+
+    def __init__(self, server: Server, pool: Pool, through: Connections | None = None) -> None:
         self.name = server.name
         self.in_realm = server.realm
         self.pool = pool
+        self.connections: Connections = through or pool
+        """What logins go through."""
+        self.last_failure: Failure | None = None
+        """The last login that failed by no fault of the person, for status pages."""
         self.timeout = server.login_timeout
         """Seconds for all that one login asks of it."""
-        self._searches_first = server.mode in SEARCH_MODES
+        self.searches_first = server.mode in SEARCH_MODES
+        """Whether a person is found before the password is checked."""
         self._by_own_dn = server.mode == "direct"
         self._bind_name = _bind_name(server)
         self._bound_by_dn = self._bind_name is not None and self._bind_name.is_dn
+        self._service_name = server.bind_dn if server.mode == "service" else ""
         self._rechecks = server.recheck == "service"
         self._nobody = ",".join(filter(None, ("cn=nobody-has-this-name", server.user_bases[0])))
         self._groups = GroupReader(server)
-        self._reader = AccountReader(server, (*self._groups.wanted, *state_attributes(server.preset)))
+        wanted = (*self._groups.wanted, *state_attributes(server.preset), *self._names_wanted())
+        self._reader = AccountReader(server, wanted)
         self._people = People(server, self._reader.requested)
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check one name and password within ``login_timeout``."""
+        if self.searches_first:
+            verdict = await self._in_time(self._search_then_bind(username, password, gate))
+        else:
+            verdict = await self._in_time(self._bind_then_search(username, password))
+        if verdict.outcome in (Outcome.ERROR, Outcome.UNREACHABLE):
+            self.last_failure = Failure(time.time(), verdict.reason)
+        return verdict
+
+    def _names_wanted(self) -> tuple[str, ...]:
+        """Attributes that tell whose a name to bind with is, where it is no DN."""
+        if self._bind_name is not None:
+            return () if self._bound_by_dn else PROOF_ATTRIBUTES
+        return NAME_ATTRIBUTES if self._service_name and "=" not in self._service_name else ()
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Attributes that a login asks for."""
+        return self._reader.requested
+
+    async def look_up(self, username: str) -> Verdict:
+        """A login without its bind, within ``login_timeout``, where ``searches_first``: for ``explain``.
+
+        The account is given for a barred entry too.
+        """
+        return await self._in_time(self._search_only(username))
+
+    def bind_name(self, username: str) -> str:
+        """The name that a mode which binds first makes of a login. Raises ``DnError`` where it makes none."""
+        if self._bind_name is None:
+            raise DnError("user_dn is not set")
+        return self._bind_name.fill(username)
+
+    async def _in_time(self, decision: Awaitable[Verdict]) -> Verdict:
         try:
             async with asyncio.timeout(self.timeout):
-                if self._searches_first:
-                    return await self._search_then_bind(username, password, gate)
-                return await self._bind_then_search(username, password)
+                return await decision
         except TimeoutError:
             return self._verdict(Outcome.UNREACHABLE, f"no answer within login_timeout ({self.timeout:g} s)")
         except Unreachable as error:
@@ -88,53 +147,89 @@ class DirectoryServer:
         """Whether people are looked up without their password when a token is renewed (DECISIONS 11)."""
         return self._rechecks
 
-    async def find_again(self, known_id: str, names: Iterable[str]) -> Entry | None:
-        """The entry with that unique id, where a login with one of the names would still find it; None elsewhere.
+    async def find_again(self, known_id: str, names: Iterable[str]) -> tuple[Entry | None, str]:
+        """The entry with that unique id and the name with which a login finds it; None where no login does.
 
-        Raises DirectoryError and SearchFailed.
+        One of the names, or what the entry is called by now, should it have been renamed. Raises DirectoryError and
+        SearchFailed.
         """
-        for name in dict.fromkeys(filter(None, names)):
+        tried = dict.fromkeys(filter(None, names))
+        entry, name = await self._find_by_name(known_id, tried)
+        if entry is None and (renamed := await self._find_by_id(known_id)) is not None:
+            account = self._reader.account(renamed, "")
+            called = [each for each in (account.username, account.email) if each and each not in tried]
+            entry, name = await self._find_by_name(known_id, called)
+        return entry, name
+
+    async def _find_by_id(self, known_id: str) -> Entry | None:
+        """The entry with that unique id. What the directory does not answer in time, or refuses, nobody has: it has no
+        index for this, and who was removed must not live on for that."""
+        try:
+            async with asyncio.timeout(self.timeout / 4):
+                found = await self._people.by_id(self.pool, known_id)
+        except TimeoutError:
+            return None
+        except SearchFailed as error:
+            if error.passing:
+                raise
+            return None
+        return next((entry for entry in found if external_id(entry) == known_id), None)
+
+    async def _find_by_name(self, known_id: str, names: Iterable[str]) -> tuple[Entry | None, str]:
+        for name in names:
             try:
                 entry = await self._people.find(self.pool, name)
             except Ambiguous:
                 continue
             if entry is not None and external_id(entry) == known_id:
-                return entry
-        return None
+                return entry, name
+        return None, ""
 
     async def read(self, searcher: Searcher, entry: Entry, typed: str) -> Account:
         """The account of an entry, groups included. Raises DirectoryError and SearchFailed."""
         groups = await self._groups.groups(searcher, entry, typed)
         return self._reader.account(entry, typed, groups)
 
-    async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def _search_only(self, username: str) -> Verdict:
         try:
-            entry = await self._people.find(self.pool, username)
+            entry = await self._people.find(self.connections, username)
         except Ambiguous as error:
-            await self._bind_as_nobody()
             return self._verdict(Outcome.INVALID, str(error))
         if entry is None:
-            await self._bind_as_nobody()
             return self._verdict(Outcome.NOT_FOUND, "unknown name")
+        if not entry.dn:
+            return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
+        texts = [found.text for found in entry_restrictions(entry.attributes, time.time())]
+        barred = "; ".join([_SERVICE_ACCOUNT, *texts] if self._is_service(entry) else texts)
+        account = await self.read(self.connections, entry, username)
+        return Verdict(self.name, Outcome.INVALID if barred else Outcome.OK, barred, account, external_id(entry))
+
+    async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
+        try:
+            entry = await self._people.find(self.connections, username)
+        except Ambiguous as error:
+            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, str(error))
+        if entry is None:
+            return await self._bind_as_nobody() or self._verdict(Outcome.NOT_FOUND, "unknown name")
         if not entry.dn:
             return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
-        if refused := self._refused(await self.pool.bind(entry.dn, password), entry.attributes, key):
+        if self._is_service(entry):
+            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, _SERVICE_ACCOUNT, key)
+        if refused := self._refused(await self.connections.bind(entry.dn, password), entry.attributes, key):
             return refused
-        account = await self.read(self.pool, entry, username)
+        account = await self.read(self.connections, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
     async def _bind_then_search(self, username: str, password: str) -> Verdict:
         """The typed name alone is counted by the lockout: it is the entry's name, or of no entry at all."""
-        if self._bind_name is None:
-            return self._verdict(Outcome.INVALID, "user_dn is not set")
         try:
-            bound_as = self._bind_name.fill(username)
+            bound_as = self.bind_name(username)
         except DnError as error:
             return self._verdict(Outcome.INVALID, str(error))
-        async with self.pool.bound_as(bound_as, password) as session:
+        async with self.connections.bound_as(bound_as, password) as session:
             if refused := self._refused(session.result, {}):
                 return refused
             try:
@@ -147,22 +242,31 @@ class DirectoryServer:
             account = await self.read(session, entry, username)
         return Verdict(self.name, Outcome.OK, account=account, entry=key)
 
-    async def _entry_of(self, session: Searcher, username: str, bound_as: str) -> Entry:
+    def _is_service(self, entry: Entry) -> bool:
+        return bool(self._service_name) and may_bind_as(entry, self._service_name)
+
+    async def _entry_of(self, session: Session, username: str, bound_as: str) -> Entry:
         """The entry of who has just bound. Raises ``NotThem``, SearchFailed and DirectoryError."""
         if self._by_own_dn:
-            return await self._people.own(session, bound_as)
+            entry = await self._people.own(session, bound_as)
+            return entry or Entry(self.bind_name(one_spelling(username)), {})
         try:
             entry = await self._people.find(session, username)
         except Ambiguous as error:
             raise NotThem(str(error)) from None
         if entry is None:
             raise NotThem("bound, but no entry is found for the name")
-        if self._bound_by_dn and comparable_dn(entry.dn) != comparable_dn(bound_as):
-            raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
+        if self._bound_by_dn:
+            if comparable_dn(entry.dn) != comparable_dn(bound_as):
+                raise NotThem(f"bound as {bound_as}, but search_filter finds {entry.dn}")
+        elif unlike := await disproof(session, entry, bound_as):
+            raise NotThem(f"bound as {bound_as}, {unlike}, but search_filter finds {entry.dn}: {_UNPROVED}")
         return entry
 
-    async def _bind_as_nobody(self) -> None:
-        await self.pool.bind(self._nobody, "x")
+    async def _bind_as_nobody(self) -> Verdict | None:
+        """None where the directory checks passwords; while it is busy, what it would be to somebody it knows."""
+        refused = self._refused(await self.connections.bind(self._nobody, "x"), {})
+        return refused if refused and refused.outcome is Outcome.UNREACHABLE else None
 
     def _refused(self, result: Result, entry: Attributes, key: str = "") -> Verdict | None:
         """What a bind's result means with what is known of the entry; None for a success of an account that is not
@@ -174,6 +278,7 @@ class DirectoryServer:
         reason = f"bind refused: {result_name(result.code)}" + (f" ({result.message})" if result.message else "")
         if barred:
             reason += f"; {barred.text}"
+        reason += GENERAL_ADVICE.get(result.code, "")
         if result.code in _WRONG_PASSWORD:
             return self._verdict(Outcome.INVALID, reason, key)
         return self._verdict(Outcome.UNREACHABLE if result.code in PASSING else Outcome.ERROR, reason, key)

@@ -33,6 +33,11 @@ class Bound:
         with self._pool.listening(self._connection):
             return await self._connection.search(request, value, self._pool.remaining(self._deadline))
 
+    async def who_am_i(self) -> Result:
+        """As ``Connection.who_am_i``."""
+        with self._pool.listening(self._connection):
+            return await self._connection.who_am_i(self._pool.remaining(self._deadline))
+
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[Bound]:
         """As ``Pool.alone``: it is."""

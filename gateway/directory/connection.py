@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from gateway.directory.messages import (
     NOTICE_OF_DISCONNECTION,
     SEARCH_DONE,
     START_TLS,
+    WHO_AM_I,
     Entry,
     Result,
     SearchRequest,
@@ -39,9 +38,9 @@ from gateway.directory.messages import (
     envelope,
     extended_request,
     open_envelope,
-    result_name,
     unbind_request,
 )
+from gateway.directory.wording import answer_of, reason_of, without_password
 
 __all__ = [
     "AnswerTooLarge",
@@ -54,19 +53,26 @@ __all__ = [
     "ServiceBindFailed",
     "TimedOut",
     "Unreachable",
+    "answer_of",
+    "reason_of",
+    "without_password",
 ]
 
 _BUFFER: Final = 64 * 1024
+_AT_ONCE: Final = 16 * 1024
+"""Octets that one read may take beyond the message that is waited for: uvloop reads up to 32 times in a row before it
+looks after others."""
 _MAX_UNSENT: Final = 4 * 1024 * 1024
 _ANSWER_MESSAGES: Final = 4
-"""The entries of one search may take as many octets as this many of the longest messages."""
+"""The entries of one search may take as many octets as this many of the longest messages; those of all searches that
+are under way on a connection, twice as many."""
+_VALUE_OCTETS: Final = 64
+"""Counted for each value and each message besides its own octets, because so much memory or work goes with it."""
+_MAX_LATE: Final = 16 * 1024 * 1024
+"""Octets in a row for searches that were given up: more than can have been on the way."""
 _CLOSE_SECONDS: Final = 1.0
 _ASK_POLICY: Final = controls(control(PASSWORD_POLICY))
 """Goes with every password; not critical, so that servers without it pass over it."""
-_UNKNOWN_AUTHORITY: Final = frozenset({7, 18, 19, 20, 21})
-"""OpenSSL's verify codes for a certificate whose issuer is not trusted; 7: another of the same name is."""
-
-
 class Unreachable(DirectoryError):
     """No answer to be had: refused, timed out, TLS failure, connection lost. The text begins with ``host:port``."""
 
@@ -80,7 +86,10 @@ class TimedOut(Unreachable):
 
 
 class AnswerTooLarge(DirectoryError):
-    """A search found more entries, or more octets of them, than the limits allow. The connection is still good."""
+    """A search found more entries, or more octets of them, than the limits allow (``Connection``, ``SearchRequest``).
+
+    The connection is still good.
+    """
 
 
 class ServiceBindFailed(DirectoryError):
@@ -120,7 +129,9 @@ class Endpoint:
 class _Pending:
     """An operation that waits for its last message."""
 
-    __slots__ = ("entries", "final", "future", "octets", "patience", "since", "timer")
+    __slots__ = (
+        "entries", "entries_at_most", "final", "future", "octets", "octets_at_most", "patience", "since", "timer",
+    )  # fmt: skip
 
     def __init__(self, future: asyncio.Future[Result], final: int, timer: asyncio.TimerHandle, patience: float) -> None:
         self.future = future
@@ -129,7 +140,9 @@ class _Pending:
         self.patience = patience
         self.since = future.get_loop().time()
         self.entries: list[Entry] = []
+        self.entries_at_most = 0
         self.octets = 0
+        self.octets_at_most = 0
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -143,6 +156,8 @@ class Connection(asyncio.BufferedProtocol):
         """Nothing was read for half of the time that an operation had, which was then given up; until the next read."""
         self._max_message = max_message
         self._max_entries = max_entries
+        self._max_octets = _ANSWER_MESSAGES * max_message
+        self._octets = 0
         self._loop = asyncio.get_running_loop()
         self.heard_at = self._loop.time()
         """Loop time of the last read, at first that of the beginning."""
@@ -154,6 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: dict[int, _Pending] = {}
         self._last_id = 0
         self._highest_id = 0
+        self._late_octets = 0
         self._unsent: list[bytes] = []
         self._buffer = bytearray(_BUFFER)
         self._filled = 0
@@ -185,6 +201,8 @@ class Connection(asyncio.BufferedProtocol):
         Raises ``Unreachable``, ``AnswerTooLarge`` or ``ProtocolError``.
         """
         message_id, pending = self._start(request.encode(value), SEARCH_DONE, timeout)
+        pending.entries_at_most = min(request.entries_at_most or self._max_entries, self._max_entries)
+        pending.octets_at_most = min(request.octets_at_most or self._max_octets, self._max_octets)
         return pending.entries, await self._outcome(message_id, pending)
 
     async def bind(self, dn: str, password: str, timeout: float) -> Result:
@@ -193,11 +211,16 @@ class Connection(asyncio.BufferedProtocol):
         Raises ``EmptyPassword`` or ``ValueError`` (no name) before anything is sent, then as ``search``.
         """
         require_password(dn, password)
-        return await self._alone(bind_request(dn, password) + _ASK_POLICY, BIND_RESPONSE, timeout)
+        result = await self._alone(bind_request(dn, password) + _ASK_POLICY, BIND_RESPONSE, timeout)
+        return result._replace(message=without_password(result.message, password))
 
     async def bind_without_password(self, dn: str, timeout: float) -> Result:
         """Anonymous bind, or with a ``dn`` the unauthenticated bind of RFC 4513 section 5.1.2. It proves nothing."""
         return await self._alone(bind_request(dn, ""), BIND_RESPONSE, timeout)
+
+    async def who_am_i(self, timeout: float) -> Result:
+        """Who the connection is bound as, in ``Result.value`` (RFC 4532); many refuse to say. Raises as ``search``."""
+        return await self._outcome(*self._start(extended_request(WHO_AM_I), EXTENDED_RESPONSE, timeout))
 
     async def start_tls(self, context: ssl.SSLContext, timeout: float) -> None:
         """Go on in TLS (RFC 4511 section 4.14). Raises ``Unreachable``; the connection is then closed."""
@@ -218,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end(ConnectionLost(f"{self.endpoint}: StartTLS failed"))
             self._finished()  # the loop tells only its TLS layer
             if isinstance(error, OSError):
-                raise Unreachable(f"{self.endpoint}: TLS: {reason_of(error)}") from error
+                raise Unreachable(f"{self.endpoint}: TLS: {reason_of(error, in_tls=True)}") from error
             raise
 
     async def close(self, drain_seconds: float = 0.0) -> None:
@@ -283,12 +306,13 @@ class Connection(asyncio.BufferedProtocol):
         """Nobody waits any more: the waiter was cancelled, the deadline passed, or the answer grew too large."""
         pending = self._pending.pop(message_id)
         pending.timer.cancel()
+        self._octets -= pending.octets
         if self._loop.time() - max(self.heard_at, pending.since) >= pending.patience / 2:
             self.silent = True
         if pending.final == SEARCH_DONE:
             self._send(envelope(self._next_id(), abandon_request(message_id)))
         else:
-            self._end(ConnectionLost(f"{self.endpoint}: given up during a bind or StartTLS"))
+            self._end(ConnectionLost(f"{self.endpoint}: given up during a bind or an extended operation"))
 
     def _expire(self, message_id: int) -> None:
         pending = self._pending[message_id]
@@ -314,7 +338,7 @@ class Connection(asyncio.BufferedProtocol):
         """Room for the next read; doubled when a long message fills what there is."""
         if self._filled == len(self._buffer):
             self._buffer = self._buffer + bytearray(len(self._buffer))
-        return memoryview(self._buffer)[self._filled :]
+        return memoryview(self._buffer)[self._filled : max(self._filled + _AT_ONCE, self._wanted)]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take all complete messages from the buffer."""
@@ -345,6 +369,14 @@ class Connection(asyncio.BufferedProtocol):
                 self._buffer = bytearray(_BUFFER)
             self._buffer[:rest] = data[position:]
         self._filled = rest
+        if position > 2 * _AT_ONCE and self._lost is None and not self._exclusive:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on, self._transport)
+
+    def _read_on(self, transport: asyncio.Transport) -> None:
+        """A long message was taken: others had their turn before the next."""
+        if self._lost is None:
+            transport.resume_reading()
 
     def _dispatch(self, data: bytes, start: int, stop: int) -> None:
         message_id, tag, begin, end = open_envelope(data, start, stop)
@@ -352,24 +384,35 @@ class Connection(asyncio.BufferedProtocol):
         if pending is None:
             self._read_over(message_id, tag, data, begin, end)
             return
+        self._late_octets = 0
         operation = decode_operation(data, tag, begin, end)
         if tag == pending.final and isinstance(operation, Result):
             found = read_controls(data, end, stop)
-            if tag == EXTENDED_RESPONSE:
+            if tag == EXTENDED_RESPONSE and self._exclusive:
                 self._transport.pause_reading()
             del self._pending[message_id]
             pending.timer.cancel()
+            self._octets -= pending.octets
             if not pending.future.done():
                 pending.future.set_result(operation._replace(controls=found) if found else operation)
         elif pending.final != SEARCH_DONE or isinstance(operation, Result):
             raise ProtocolError("an answer of another kind than the question")
-        elif operation is not None:
-            self._add_entry(message_id, pending, operation, stop - start)
+        else:
+            self._add(message_id, pending, operation, stop - start)
 
-    def _add_entry(self, message_id: int, pending: _Pending, entry: Entry, size: int) -> None:
-        pending.entries.append(entry)
+    def _add(self, message_id: int, pending: _Pending, entry: Entry | None, size: int) -> None:
+        """An entry, or what is read over, counts against the limits."""
+        if entry is not None:
+            pending.entries.append(entry)
+            size += _VALUE_OCTETS * sum(map(len, entry.attributes.values()))
+        size += _VALUE_OCTETS
         pending.octets += size
-        if len(pending.entries) <= self._max_entries and pending.octets <= _ANSWER_MESSAGES * self._max_message:
+        self._octets += size
+        if (
+            len(pending.entries) <= pending.entries_at_most
+            and pending.octets <= pending.octets_at_most
+            and self._octets <= 2 * self._max_octets
+        ):
             return
         pending.entries.clear()
         self._give_up(message_id)
@@ -380,6 +423,9 @@ class Connection(asyncio.BufferedProtocol):
         """A late answer to something given up, or a message of the server's own (RFC 4511 section 4.4)."""
         if message_id > self._highest_id:
             raise ProtocolError("an answer to a question that was not asked")
+        self._late_octets += end - begin
+        if self._late_octets > _MAX_LATE:
+            self._end(ConnectionLost(f"{self.endpoint}: the directory does not heed that a search was abandoned"))
         if message_id == 0 and tag == EXTENDED_RESPONSE:
             notice = decode_operation(data, tag, begin, end)
             if isinstance(notice, Result) and notice.name == NOTICE_OF_DISCONNECTION:
@@ -439,24 +485,3 @@ def _keep_alive(sock: socket.socket | None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-
-
-def answer_of(result: Result) -> str:
-    """A result as operators read it: ``49 invalidCredentials (the directory's own text)``."""
-    return result_name(result.code) + (f" ({result.message})" if result.message else "")
-
-
-def reason_of(error: BaseException) -> str:
-    """What an operator can use of an exception of the socket or TLS layer."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        advice = " (set root_ca_cert)" if error.verify_code in _UNKNOWN_AUTHORITY else ""
-        return f"certificate refused: {error.verify_message}{advice}"
-    if isinstance(error, TimeoutError):
-        return "no connection in time"
-    if isinstance(error, ConnectionResetError):
-        return "connection reset by the other side"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if isinstance(error, OSError) and error.errno and error.errno in errno.errorcode:
-        return os.strerror(error.errno)  # asyncio's own text says "Connect call failed" for all of them
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -29,6 +29,8 @@ MAX_CONTROLS: Final = 20
 """Controls of one message."""
 
 _CONTROLS: Final = 0xA0
+_MAX_FIELDS: Final = 2
+"""Behind the name of a control: its criticality and its value."""
 
 
 class Control(NamedTuple):
@@ -75,8 +77,12 @@ def _read_control(data: bytes, start: int, stop: int) -> Control:
     begin, position = expect(data, start, stop, OCTET_STRING)
     oid = data[begin:position].decode("ascii", "replace")
     value = b""
+    fields = 0
     while position < stop:
         tag, begin, position = read_header(data, position, stop)
+        fields += 1
+        if fields > _MAX_FIELDS:
+            raise ProtocolError(f"more than {_MAX_FIELDS} elements behind the name of a control")
         if tag == OCTET_STRING:
             value = data[begin:position]
         elif tag != BOOLEAN:

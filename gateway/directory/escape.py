@@ -11,6 +11,11 @@ from typing import Final
 
 from gateway.identity import fold_name
 
+MAX_DN: Final = 8192
+"""Characters of a distinguished name, and octets of one that a directory answers. Servers keep to less."""
+MAX_PAIRS: Final = 64
+"""``type=value`` pairs of a distinguished name."""
+
 Rdn = list[tuple[str, str]]
 """One relative distinguished name: its (type, value) pairs, values unescaped."""
 
@@ -84,13 +89,18 @@ def _ber_string(digits: str) -> str:
 def parse_dn(dn: str) -> list[Rdn]:
     """The RDNs of ``dn``, left to right; types as written, values unescaped. ``""`` is the root, an empty list.
 
-    Raises ``DnError`` with the position of the first part that is no ``type=value``.
+    Raises ``DnError`` with the position of the first part that is no ``type=value``, and beyond ``MAX_DN`` and
+    ``MAX_PAIRS``: it is read where nobody may be kept waiting.
     """
     rdns: list[Rdn] = []
-    position, separator = 0, ","
+    if len(dn) > MAX_DN:
+        raise DnError(f"not a distinguished name: longer than {MAX_DN} characters")
+    position, separator, pairs = 0, ",", 0
     if not dn.strip(" "):
         return rdns
     while separator:
+        if (pairs := pairs + 1) > MAX_PAIRS:
+            raise DnError(f"not a distinguished name: more than {MAX_PAIRS} parts")
         match = _PAIR.match(dn, position)
         if match is None:
             raise DnError(f"not a distinguished name: no usable type=value at position {position}")

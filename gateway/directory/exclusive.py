@@ -16,7 +16,7 @@ from gateway.directory.connection import Connection, TimedOut, Unreachable
 
 
 class ExclusiveConnections:
-    """``dial`` sets up a connection; ``keep`` says of one that is given back whether to keep it for the next."""
+    """``dial`` sets up a connection; ``keep`` says of one that nobody uses whether it is still good for the next."""
 
     def __init__(
         self,
@@ -47,9 +47,10 @@ class ExclusiveConnections:
         self._refuse_when_closed()
         while self._idle:
             connection, _ = self._idle.pop()
-            if connection.usable:
+            if connection.usable and self._keep(connection):
                 self._taken.add(connection)
                 return connection
+            self.dismiss(connection)
         return None
 
     async def dial(self, deadline: float) -> Connection:

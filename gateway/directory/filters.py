@@ -134,7 +134,8 @@ class Filter:
         def fill(match: re.Match[str]) -> str:
             return escape_filter_value(filling if isinstance(filling, str) else filling[match[1] or VALUE])
 
-        return _PLACEHOLDER.sub(fill, self.template)
+        # What ``any_of`` shows may hold a ``%s`` that is part of a value.
+        return _PLACEHOLDER.sub(fill, self.template) if self.variables else self.template
 
 
 def compile_filter(template: str, variables: Collection[str] = (USERNAME,), user_attr: str = "") -> Filter:

@@ -26,6 +26,8 @@ DN_VALUED: Final = frozenset({
 """Attributes that hold DNs, in lower case: those of group entries, and those of people that list their groups."""
 
 _MEMBER_OF: Final = "memberof"
+_CACHED_UP_TO: Final = 1024
+"""Characters of a value that is worth keeping: what is kept of a directory's text must not grow without bounds."""
 
 
 class GroupNames:
@@ -36,6 +38,7 @@ class GroupNames:
         # Grafana takes the group's DN where the setting is empty or has its usual value (grafana.md 2.5).
         value_attribute = server.attributes.member_of.lower()
         self._value_attribute = "" if value_attribute == _MEMBER_OF else value_attribute
+        self._member_of = server.attributes.member_of
         self._as_vault = server.preset == "vault"
         self._only_capitals = server.use_pre111_group_cn_behavior
         self._bases = tuple(server.group_search_base_dns)
@@ -51,14 +54,15 @@ class GroupNames:
         A DN outside ``group_search_base_dns``, where that is set, gives no name, so that two groups of one ``cn`` in
         two branches do not become one right by accident (DECISIONS 9); its DN can still be compared.
         """
-        return [_group_of(value, self._bases, self._as_vault, self._only_capitals) for value in found]
+        source = self._member_of
+        return [_group_of(value, self._bases, self._as_vault, self._only_capitals, source) for value in found]
 
-    def of_listing(self, found: Iterable[str]) -> list[Group]:
-        """Groups of the values of ``listing``."""
-        return [_group_of(value, (), self._as_vault, self._only_capitals) for value in found]
+    def of_listing(self, found: Iterable[str], source: str = "") -> list[Group]:
+        """Groups of the values of ``listing``, with their ``Group.source``."""
+        return [_group_of(value, (), self._as_vault, self._only_capitals, source) for value in found]
 
-    def of_entry(self, entry: Entry) -> list[Group]:
-        """The group of an entry; with preset ``vault`` one for each value of ``group_attr``."""
+    def of_entry(self, entry: Entry, source: str = "") -> list[Group]:
+        """The group of an entry, with its ``Group.source``; preset ``vault``: one for each value of ``group_attr``."""
         value = first_value(entry, self._value_attribute) if self._value_attribute else entry.dn
         if self.listing:
             names: Sequence[str] = ()
@@ -68,19 +72,26 @@ class GroupNames:
             names = [name] if (name := first_value(entry, self._attribute)) else ()
         if not names:
             names = [self.of_listing((entry.dn,))[0].name]
-        return [Group(name, entry.dn, value) for name in names]
+        return [Group(name, entry.dn, value, source) for name in names]
 
 
-@lru_cache(maxsize=8192)
-def _group_of(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals: bool) -> Group:
-    """Cached, because the same few groups come with every login and parsing a DN costs more than the rest."""
+def _group_of(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals: bool, source: str) -> Group:
+    read = _cached_group if len(value) <= _CACHED_UP_TO else _read_group
+    return read(value, bases, as_vault, only_capitals, source)
+
+
+def _read_group(value: str, bases: tuple[str, ...], as_vault: bool, only_capitals: bool, source: str) -> Group:
     try:
         rdns = parse_dn(value)
     except DnError:
-        return Group(name=value, value=value)
+        return Group(value, "", value, source)
     if bases and not any(_is_below(_folded(rdns), _folded(parse_dn(base))) for base in bases):
-        return Group(name="", dn=value, value=value)
-    return Group(name=_first_cn(rdns, only_capitals) or (value if as_vault else ""), dn=value, value=value)
+        return Group("", value, value, source)
+    return Group(_first_cn(rdns, only_capitals) or (value if as_vault else ""), value, value, source)
+
+
+_cached_group = lru_cache(maxsize=8192)(_read_group)
+"""Because the same few groups come with every login and parsing a DN costs more than the rest."""
 
 
 def _first_cn(rdns: Iterable[Rdn], only_capitals: bool) -> str:

@@ -8,12 +8,14 @@ asked for at the same time), two for ``tokenGroups``, one for each level.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from itertools import chain
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.account import DN_ATTRIBUTE, first_value
+from gateway.directory.account import DN_ATTRIBUTE, one_spelling, own_name
 from gateway.directory.escape import DnError
 from gateway.directory.filters import USER_DN, USERNAME, VALUE, Filling, Filter, any_of, compile_filter
 from gateway.directory.group_names import GroupNames, naming_context
@@ -44,9 +46,16 @@ GROUP_VARIABLES: Final = (USERNAME, USER_DN)
 CHUNK: Final = 100
 """Groups that one filter asks about. slapd takes no more than 256 KB from an anonymous connection."""
 
+MAX_GROUP: Final = 2048
+"""Octets of the name or DN of a group; what is longer is passed over."""
+
 _MEMBERS: Final = ("member", "uniqueMember")
 _OBJECT_SID, _PRIMARY_GROUP, _TOKEN_GROUPS = "objectSid", "primaryGroupID", "tokenGroups"
 _ANY: Final = compile_filter("(objectClass=*)")
+_NAMED_AT_MOST: Final = 3
+"""Groups that the source of a group above them names."""
+_Found = tuple[Entry, str]
+"""An entry, and the base below which it was found."""
 
 
 class GroupReader:
@@ -60,10 +69,12 @@ class GroupReader:
         self._names = GroupNames(server)
         user_attribute = server.group_search_filter_user_attribute or server.attributes.username
         self._user_attribute = user_attribute.lower()
+        self._username = server.attributes.username.lower()
         self._fold_names = not server.case_sensitive_names
         self._dereference = Dereference[server.dereference_aliases.upper()]
+        self._as_vault = server.preset == "vault"
         # vault.md 5: a missing base is no failure there.
-        self._accept = frozenset({NO_SUCH_OBJECT}) if server.preset == "vault" else frozenset()
+        self._accept = frozenset({NO_SUCH_OBJECT}) if self._as_vault else frozenset()
         self._by_token = server.use_token_groups
         self._primary = server.primary_group and not self._by_token
         self._nested_depth = server.nested_depth if server.nested_groups and not self._by_token else 0
@@ -99,7 +110,7 @@ class GroupReader:
         elif self._filter is not None:
             sources.append(self._of_search(searcher, entry, typed))
         if self._primary and (sid := self._primary_sid(entry)):
-            sources.append(self._of_sids(searcher, entry, [sid]))
+            sources.append(self._of_sids(searcher, entry, [sid], "primary group"))
         found = [*listed, *chain(*await together(*sources))] if sources else listed
         if len(sources) > 1:
             found = list(dict.fromkeys(found))
@@ -116,24 +127,39 @@ class GroupReader:
     # Sources
 
     async def _of_member_of(self, searcher: Searcher, entry: Entry) -> list[Group]:
-        return self._names.of_member_of(await self._texts(searcher, entry, self._member_of))
+        texts = await self._texts(searcher, entry, self._member_of)
+        return await _in_turns(texts, self._names.of_member_of)
 
     async def _of_search(self, searcher: Searcher, entry: Entry, typed: str) -> list[Group]:
-        value = first_value(entry, self._user_attribute) if self._user_attribute else typed
+        name = self._name(entry, typed)
+        value = own_name(entry, self._user_attribute, typed) if self._user_attribute else name
         if self._filter is None or (not value and VALUE in self._filter.variables):
             return []
-        username = typed.strip().lower() if self._fold_names else typed.strip()
-        entries = await self._ask(searcher, self._requests, {VALUE: value, USERNAME: username, USER_DN: entry.dn})
+        username = name.lower() if self._fold_names else name
+        found = await self._ask(searcher, self._requests, {VALUE: value, USERNAME: username, USER_DN: entry.dn})
         if self._names.listing:
-            return await self._of_listings(searcher, entries)
-        return [group for found in entries for group in self._names.of_entry(found)]
+            return await self._of_listings(searcher, found)
+        return self._of_entries((one, f"group search below {base}") for one, base in found)
 
-    async def _of_listings(self, searcher: Searcher, entries: list[Entry]) -> list[Group]:
+    def _of_entries(self, found: Iterable[_Found]) -> list[Group]:
+        """The groups of entries, each with its ``Group.source``; ``max_groups`` and one more at most."""
+        groups = (group for one, source in found for group in self._names.of_entry(one, source))
+        short = (group for group in groups if max(map(len, (group.name, group.dn, group.value))) <= MAX_GROUP)
+        return list(islice(short, self._limit + 1))
+
+    def _name(self, entry: Entry, typed: str) -> str:
+        """The account's name. To Vault it is what was typed (vault.md 4), which may be another's name where people are
+        found by an attribute that they write themselves.
+        """
+        return typed.strip() if self._as_vault else own_name(entry, self._username, typed) or one_spelling(typed)
+
+    async def _of_listings(self, searcher: Searcher, found: list[_Found]) -> list[Group]:
         """The entries found are people, one attribute of theirs lists the groups: Vault's ``groupattr=memberOf``."""
         groups: list[Group] = []
-        for entry in entries:
+        for entry, base in found:
             texts = await self._texts(searcher, entry, self._names.listing)
-            groups += self._names.of_listing(texts or [entry.dn])
+            read = partial(self._names.of_listing, source=f"group search below {base}")
+            groups += await _in_turns(texts or [entry.dn], read)
             if len(groups) > self._limit:
                 break
         return list(dict.fromkeys(groups))
@@ -141,19 +167,24 @@ class GroupReader:
     async def _texts(self, searcher: Searcher, entry: Entry, attribute: str) -> list[str]:
         if attribute == DN_ATTRIBUTE:
             return [entry.dn]
-        return [text.decode("utf-8", "replace") for text in await all_values(searcher, entry, attribute, self._limit)]
+        found = await all_values(searcher, entry, attribute, self._limit)
+        texts = [value.decode("utf-8", "replace") for value in found if len(value) <= MAX_GROUP]
+        if len(texts) < len(found):
+            told = (self._server, entry.dn, attribute, MAX_GROUP)
+            log.warning("server %s: %s: values of %s with more than %d octets are passed over", *told)
+        return texts
 
     async def _of_token(self, searcher: Searcher, entry: Entry) -> list[Group]:
         """``tokenGroups`` is computed when it is asked for, and only by a search for the entry itself."""
-        request = SearchRequest(entry.dn, _ANY, (_TOKEN_GROUPS,), scope=Scope.BASE)
+        request = SearchRequest(entry.dn, _ANY, (_TOKEN_GROUPS,), scope=Scope.BASE, entries_at_most=1)
         answer = await ask(searcher, request)
         sids = answer[0].attributes.get(_TOKEN_GROUPS.lower(), []) if answer else []
         if not sids:
             log.warning("server %s: %s has no tokenGroups: is this Active Directory?", self._server, entry.dn)
-        return await self._of_sids(searcher, entry, list(filter(is_sid, sids))[: self._limit])
+        return await self._of_sids(searcher, entry, list(islice(filter(is_sid, sids), self._limit)), _TOKEN_GROUPS)
 
-    async def _of_sids(self, searcher: Searcher, entry: Entry, sids: Sequence[bytes]) -> list[Group]:
-        return await self._groups_with(searcher, entry, (_OBJECT_SID,), sids)
+    async def _of_sids(self, searcher: Searcher, entry: Entry, sids: Sequence[bytes], source: str) -> list[Group]:
+        return await self._groups_with(searcher, entry, (_OBJECT_SID,), sids, source)
 
     def _primary_sid(self, entry: Entry) -> bytes | None:
         """The group is named by its relative id in the person's own domain (MS-ADTS 3.1.1.3.1.3, primaryGroupID)."""
@@ -162,14 +193,14 @@ class GroupReader:
 
     async def _with_ancestors(self, searcher: Searcher, entry: Entry, found: list[Group]) -> list[Group]:
         async def parents(dns: Sequence[str]) -> list[Group]:
-            return await self._groups_with(searcher, entry, _MEMBERS, [dn.encode() for dn in dns])
+            return await self._groups_with(searcher, entry, _MEMBERS, [dn.encode() for dn in dns], _above(dns))
 
         return found + await ancestors(found, parents, depth=self._nested_depth, limit=self._limit)
 
     # Searches
 
     async def _groups_with(
-        self, searcher: Searcher, entry: Entry, attributes: Sequence[str], values: Sequence[bytes]
+        self, searcher: Searcher, entry: Entry, attributes: Sequence[str], values: Sequence[bytes], source: str
     ) -> list[Group]:
         """Groups with one of ``values``, below ``group_search_base_dns`` or anywhere in the person's directory."""
         try:
@@ -178,11 +209,12 @@ class GroupReader:
             raise SearchFailed(f"{entry.dn}: {error}", passing=False) from None
         filters = [any_of(attributes, some) for some in in_chunks(values, CHUNK)]
         requests = [self._request(base, compiled) for compiled in filters for base in bases]
-        return [group for found in await self._ask(searcher, requests) for group in self._names.of_entry(found)]
+        found = await self._ask(searcher, requests)
+        return self._of_entries((one, source) for one, _ in found)
 
     async def _ask(
         self, searcher: Searcher, requests: Sequence[SearchRequest], filling: Filling = ""
-    ) -> list[Entry]:
+    ) -> list[_Found]:
         """The entries that any of ``requests`` finds; one that several find, once."""
         if self._page_size:
             answers = await ask_in_pages(
@@ -190,7 +222,26 @@ class GroupReader:
             )
         else:
             answers = await ask_all(searcher, requests, filling, accept=self._accept)
-        return list({entry.dn: entry for entry in chain(*answers)}.values())
+        pairs = zip(requests, answers, strict=True)
+        return list({entry.dn: (entry, request.base) for request, entries in pairs for entry in entries}.values())
 
     def _request(self, base: str, compiled: Filter) -> SearchRequest:
         return SearchRequest(base, compiled, self._names.requested, dereference=self._dereference)
+
+
+async def _in_turns(values: Sequence[str], read: Callable[[Sequence[str]], list[Group]]) -> list[Group]:
+    """What ``read`` makes of ``values``, so many at once that others get their turn."""
+    if len(values) <= CHUNK:
+        return read(values)
+    groups: list[Group] = []
+    for some in in_chunks(values, CHUNK):
+        groups += read(some)
+        await asyncio.sleep(0)
+    return groups
+
+
+def _above(dns: Sequence[str]) -> str:
+    """The source of groups that have one of these among their members."""
+    if len(dns) > _NAMED_AT_MOST:
+        return f"nested: holds one of {len(dns)} groups of this person"
+    return f"nested: holds {'one of ' if len(dns) > 1 else ''}{' | '.join(dns)}"

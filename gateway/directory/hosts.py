@@ -1,20 +1,21 @@
 # ruff: noqa: ASYNC109 - setting up a connection has a deadline of its own
-"""One host of a server: how it fares, whom to leave alone for now, and how to connect to it.
+"""How to connect to one host of a server, over whichever of its addresses works, and how to bind there as the service.
 
-A host that fails is left alone for a growing while. One that refuses quickly is asked again within a second, since
-asking costs nothing; one that kept somebody waiting, or refused the service's password, after up to the configured
-``pool.backoff``.
+``timeout`` is for the whole of it: resolving the name, all addresses, and TLS (vault.md 4.1). The addresses are tried
+as RFC 8305 says. An attempt counts as successful only when TLS stands, so that an address with a wrong certificate, or
+one that accepts and stays silent, does not hide the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import socket
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from gateway.directory.account_state import bind_restriction
+from gateway.directory.addresses import addresses
 from gateway.directory.connection import (
     Connection,
     DirectoryError,
@@ -24,53 +25,17 @@ from gateway.directory.connection import (
     answer_of,
     reason_of,
 )
-from gateway.directory.messages import Result
+from gateway.directory.filters import compile_filter
+from gateway.directory.messages import Result, Scope, SearchRequest
+from gateway.directory.race import first_to_succeed
+from gateway.directory.searches import GENERAL_ADVICE, PASSING
 
-_FIRST_BACKOFF: Final = 0.1
-_QUICK_BACKOFF: Final = 1.0
-"""Longest pause, in seconds, before asking a host again that refused without keeping anybody waiting."""
-HOST_TROUBLE: Final = frozenset({51, 52})
-"""Result codes busy and unavailable: another host may do better."""
-_WANTS_TLS: Final = frozenset({8, 13})
-"""Result codes strongerAuthRequired and confidentialityRequired."""
+HEAD_START: Final = 0.25
+"""Seconds before the next address is tried as well (RFC 8305 section 8, Connection Attempt Delay)."""
+HOST_TROUBLE: Final = PASSING
+"""Result codes of the service's bind that are the host's trouble and not the account's: another may do better."""
 
-
-class Host:
-    """An endpoint and how it fares. Times are those of the event loop."""
-
-    __slots__ = ("endpoint", "error", "failed_at", "failures", "retry_at")
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.well()
-
-    def well(self) -> None:
-        """It answered."""
-        self.failures = 0
-        self.failed_at = self.retry_at = 0.0
-        self.error: DirectoryError | None = None
-
-    def failed(self, error: DirectoryError, now: float, waited: float, longest: float) -> None:
-        """Leave it alone for a growing while, at least as long as it kept us waiting, at most ``longest``."""
-        self.failures += 1
-        quick = waited < _FIRST_BACKOFF and not isinstance(error, ServiceBindFailed)
-        growing = _FIRST_BACKOFF * 2 ** min(self.failures - 1, 16)
-        self.error = copy.copy(error)  # without its traceback, whose frames hold a password
-        self.failed_at = now
-        self.retry_at = now + min(longest, max(waited, growing), _QUICK_BACKOFF if quick else longest)
-
-
-def candidates(hosts: Sequence[Host], now: float) -> list[Host]:
-    """The hosts that are well, in order, then those that failed and may be asked again."""
-    well = [host for host in hosts if not host.failures]
-    return well + [host for host in hosts if host.failures and host.retry_at <= now]
-
-
-def why_none(hosts: Sequence[Host]) -> DirectoryError:
-    """Why no host gave a connection; a refused service account comes before all else."""
-    errors = [host.error for host in hosts if host.error is not None]
-    refused = next((error for error in errors if isinstance(error, ServiceBindFailed)), None)
-    return copy.copy(refused) if refused else Unreachable("; ".join(map(str, errors)) or "no host could be asked")
+_ROOT: Final = SearchRequest("", compile_filter("(objectClass=*)"), ["1.1"], scope=Scope.BASE)
 
 
 async def connect(
@@ -81,54 +46,95 @@ async def connect(
     max_message: int = 8 * 1024 * 1024,
     max_entries: int = 20_000,
 ) -> Connection:
-    """Connect to the first address of the endpoint that works; each may take ``timeout`` seconds, TLS included.
+    """Connect within ``timeout`` seconds to the first address of the endpoint that works, TLS included.
 
-    Raises ``Unreachable`` with one reason per address, or ``ProtocolError`` (not an LDAP server).
+    Raises ``Unreachable``, with a reason for each address.
     """
-    reasons = []
-    for address in await _resolve(endpoint, timeout):
+    begun = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(timeout):
+            found = await addresses(endpoint.address, endpoint.port)
+    except TimeoutError:
+        raise Unreachable(f"{endpoint}: its name was not resolved in time") from None
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no more threads
+        raise Unreachable(f"{endpoint}: its name cannot be resolved: {reason_of(error)}") from error
+    left = begun + timeout - asyncio.get_running_loop().time()
+    return await connect_to(
+        found, endpoint, tls_context, timeout=left, max_message=max_message, max_entries=max_entries
+    )
+
+
+async def connect_to(
+    found: Sequence[str],
+    endpoint: Endpoint,
+    tls_context: ssl.SSLContext | None,
+    *,
+    timeout: float,
+    max_message: int = 8 * 1024 * 1024,
+    max_entries: int = 20_000,
+) -> Connection:
+    """As ``connect``, to these addresses."""
+    reasons = {}
+
+    async def attempt(address: str) -> Connection:
+        reasons[address] = "no connection in time"
         connection = Connection(endpoint, max_message=max_message, max_entries=max_entries)
         try:
             await _open(connection, address, tls_context, timeout)
-        except Unreachable as error:
-            reasons.append(str(error).removeprefix(f"{endpoint}: "))
-        except OSError as error:
-            reasons.append(reason_of(error))
-        else:
-            return connection
-    raise Unreachable(f"{endpoint}: {'; '.join(dict.fromkeys(reasons))}")
+        except (DirectoryError, OSError) as error:
+            reasons[address] = _reason(error, endpoint)
+            raise
+        return connection
 
-
-async def _resolve(endpoint: Endpoint, timeout: float) -> list[str]:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            found = await loop.getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
+            attempts = [partial(attempt, address) for address in found]
+            return await first_to_succeed(attempts, HEAD_START, Connection.abort)
     except TimeoutError:
-        raise Unreachable(f"{endpoint}: its name was not resolved in time") from None
-    except (OSError, ValueError) as error:
-        raise Unreachable(f"{endpoint}: its name cannot be resolved: {reason_of(error)}") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+        pass
+    except ExceptionGroup as failures:
+        if failures.split((DirectoryError, OSError))[1]:
+            raise
+    told = [f"{address}: {reason}" for address, reason in reasons.items()]
+    raise Unreachable(f"{endpoint}: {'; '.join(told if len(set(reasons.values())) > 1 else set(reasons.values()))}")
+
+
+def _reason(error: DirectoryError | OSError, endpoint: Endpoint) -> str:
+    if isinstance(error, OSError):
+        return reason_of(error, in_tls=endpoint.tls == "ldaps")
+    return str(error).removeprefix(f"{endpoint}: ")
 
 
 async def _open(connection: Connection, address: str, context: ssl.SSLContext | None, timeout: float) -> None:
     endpoint = connection.endpoint
     ldaps = endpoint.tls == "ldaps"
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(timeout):
-        await loop.create_connection(
-            lambda: connection,
-            address,
-            endpoint.port,
-            ssl=context if ldaps else None,
-            server_hostname=endpoint.address if ldaps else None,
-        )
-        if endpoint.tls == "starttls" and context is not None:
-            try:
-                await connection.start_tls(context, timeout)
-            finally:
-                if not connection.usable:
-                    await connection.close()
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        address,
+        endpoint.port,
+        ssl=context if ldaps else None,
+        server_hostname=endpoint.address if ldaps else None,
+    )
+    if endpoint.tls == "starttls" and context is not None:
+        try:
+            await connection.start_tls(context, timeout)
+        finally:
+            if not connection.usable:
+                await connection.close()
+
+
+async def greet(connection: Connection, timeout: float) -> None:
+    """Wait for a word of the directory: any answer to a search for the root entry will do (RFC 4512 section 5.1).
+
+    Whoever only accepts connections (a balancer, a process that hangs) is found out before a password depends on it.
+    Closes the connection when there is none. Raises ``Unreachable``, ``AnswerTooLarge`` or ``ProtocolError``.
+    """
+    try:
+        await connection.search(_ROOT, "", timeout)
+    except BaseException:
+        connection.abort()
+        await connection.close()
+        raise
 
 
 async def bind_service(connection: Connection, dn: str, password: str, timeout: float) -> None:
@@ -162,7 +168,7 @@ def _refusal(result: Result, dn: str, password: str) -> str:
         who, advice = f"the service account {dn} without a password", "set bind_password"
     else:
         who, advice = f"the service account {dn}", "check bind_dn and bind_password"
-    if result.code in _WANTS_TLS:
-        advice = "set start_tls or use_ssl"
+    if barred := bind_restriction(result):
+        advice = f"{barred.text}: mend that account, or give another in bind_dn"
     told = f"{who} was refused: {answer_of(result)}"
-    return told if result.code in HOST_TROUBLE else f"{told}; {advice}"
+    return told if result.code in HOST_TROUBLE else f"{told}{GENERAL_ADVICE.get(result.code, f'; {advice}')}"

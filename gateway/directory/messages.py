@@ -29,6 +29,7 @@ from gateway.directory.ber import (
     tlv,
 )
 from gateway.directory.controls import Control, controls, paged_results
+from gateway.directory.escape import MAX_DN
 from gateway.directory.filters import Filling, Filter
 
 BIND_RESPONSE: Final = 0x61
@@ -40,17 +41,23 @@ INTERMEDIATE_RESPONSE: Final = 0x79
 
 _BIND_REQUEST, _SEARCH_REQUEST, _EXTENDED_REQUEST = 0x60, 0x63, 0x77
 _ABANDON_REQUEST, _SIMPLE, _REQUEST_NAME = 0x50, 0x80, 0x80
-_CONTROLS, _RESPONSE_NAME = 0xA0, 0x8A
+_CONTROLS, _RESPONSE_NAME, _RESPONSE_VALUE = 0xA0, 0x8A, 0x8B
 _RESULTS: Final = frozenset({BIND_RESPONSE, SEARCH_DONE, EXTENDED_RESPONSE})
 _WITHOUT_CONTENT: Final = frozenset({SEARCH_REFERENCE, INTERMEDIATE_RESPONSE})
 
 START_TLS: Final = "1.3.6.1.4.1.1466.20037"
+WHO_AM_I: Final = "1.3.6.1.4.1.4203.1.11.3"
+"""RFC 4532; it is answered with an authorization identity: ``dn:`` and a DN, or ``u:`` and a name."""
 NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"
 
 MAX_ATTRIBUTES: Final = 2000
 """Attributes of one entry."""
-MAX_VALUES: Final = 200_000
-"""Values of one entry, over all its attributes."""
+MAX_VALUES: Final = 100_000
+"""Values of one entry, over all its attributes: what is decoded without a pause."""
+MAX_DESCRIPTION: Final = 256
+"""Octets of an attribute description."""
+MAX_RESULT_FIELDS: Final = 8
+"""Fields of a result behind the diagnostic message; RFC 4511 knows four."""
 MAX_TEXT: Final = 1000
 """Characters kept of a diagnostic message or a matched DN."""
 
@@ -89,6 +96,8 @@ class Result(NamedTuple):
     """``responseName`` of an extended response."""
     controls: tuple[Control, ...] = ()
     """Those of the message it came in."""
+    value: bytes = b""
+    """``responseValue`` of an extended response."""
 
 
 Operation = Entry | Result | None
@@ -124,7 +133,8 @@ class SearchRequest:
     """A search compiled once: ``encode`` only puts the assertion values between constant octets.
 
     ``attributes`` empty asks for all user attributes; ``("1.1",)`` for none (RFC 4511 section 4.5.1.8). ``size_limit``
-    (entries) and ``time_limit`` (seconds) are for the server, 0 is no limit.
+    (entries) and ``time_limit`` (seconds) are for the server, 0 is no limit. ``entries_at_most`` and ``octets_at_most``
+    are our own limits of the answer, below those that the connection has for all; 0 is no limit of its own.
     """
 
     def __init__(
@@ -138,10 +148,16 @@ class SearchRequest:
         size_limit: int = 0,
         time_limit: int = 0,
         types_only: bool = False,
+        entries_at_most: int = 0,
+        octets_at_most: int = 0,
     ) -> None:
         self.base = base
         self.filter = filter
         self.attributes = tuple(attributes)
+        self.scope = scope
+        self.page_size = 0
+        self.entries_at_most = entries_at_most
+        self.octets_at_most = octets_at_most
         self._prefix = b"".join((
             octets(base),
             integer(scope, ENUMERATED),
@@ -157,6 +173,7 @@ class SearchRequest:
         """The same search for one page of at most ``size`` entries, at first without a ``cookie`` (RFC 2696)."""
         paged = copy.copy(self)
         paged._controls = controls(paged_results(size, cookie))
+        paged.page_size = size
         return paged
 
     def encode(self, value: Filling = "") -> bytes:
@@ -202,6 +219,8 @@ def _description(raw: bytes) -> str:
 
 def _decode_entry(data: bytes, start: int, stop: int) -> Entry:
     begin, end = expect(data, start, stop, OCTET_STRING)
+    if end - begin > MAX_DN:
+        raise ProtocolError(f"the DN of an entry has more than {MAX_DN} octets")
     try:
         dn = data[begin:end].decode()
     except UnicodeDecodeError:
@@ -210,19 +229,25 @@ def _decode_entry(data: bytes, start: int, stop: int) -> Entry:
     if end != stop:
         raise ProtocolError("something follows the attributes of an entry")
     attributes: dict[str, list[bytes]] = {}
-    room = MAX_VALUES
+    room, attributes_left = MAX_VALUES, MAX_ATTRIBUTES
     while position < end:
         inner, position = expect(data, position, end, SEQUENCE)
         begin, inner = expect(data, inner, position, OCTET_STRING)
+        if inner - begin > MAX_DESCRIPTION:
+            raise ProtocolError(f"an attribute description of more than {MAX_DESCRIPTION} octets")
         name = _description(data[begin:inner])
         inner, values_end = expect(data, inner, position, SET)
         if values_end != position:
             raise ProtocolError("something follows the values of an attribute")
         values = _decode_values(data, inner, values_end)
         room -= len(values)
-        if room < 0 or len(attributes) >= MAX_ATTRIBUTES:
+        attributes_left -= 1
+        if room < 0 or attributes_left < 0:
             raise ProtocolError("an entry with more attributes or values than the limit")
-        attributes[name] = attributes[name] + values if name in attributes else values
+        if name in attributes:
+            attributes[name] += values
+        else:
+            attributes[name] = values
     return Entry(dn, attributes)
 
 
@@ -238,20 +263,29 @@ def _decode_result(data: bytes, start: int, stop: int) -> Result:
     code, position = read_integer(data, start, stop, ENUMERATED)
     matched_begin, matched_end = expect(data, position, stop, OCTET_STRING)
     message_begin, position = expect(data, matched_end, stop, OCTET_STRING)
-    name = ""
+    name, value = "", b""
     matched_dn, message = _text(data, matched_begin, matched_end), _text(data, message_begin, position)
+    fields = 0
     while position < stop:
+        if (fields := fields + 1) > MAX_RESULT_FIELDS:
+            raise ProtocolError("a result with more fields than the limit")
         tag, begin, position = read_header(data, position, stop)
         if tag == _RESPONSE_NAME:
             name = _text(data, begin, position)
-    return Result(code, matched_dn, message, name)
+        elif tag == _RESPONSE_VALUE:
+            value = data[begin:position]
+    return Result(code, matched_dn, message, name, value=value)
 
 
 def _text(data: bytes, begin: int, end: int) -> str:
     """Text for people: cut, and without what could forge a line of a log."""
     if begin == end:
         return ""
-    text = data[begin : min(end, begin + 4 * MAX_TEXT)].decode(errors="replace")[:MAX_TEXT]
+    return plain_text(data[begin : min(end, begin + 4 * MAX_TEXT)].decode(errors="replace")[:MAX_TEXT])
+
+
+def plain_text(text: str) -> str:
+    """``text`` with a blank for each character that cannot be printed, and without blanks at its ends."""
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Final
 
 from gateway.directory.escape import comparable_dn
 from gateway.identity import Group
@@ -11,8 +13,12 @@ from gateway.identity import Group
 Parents = Callable[[Sequence[str]], Awaitable[Iterable[Group]]]
 """The groups that have one of these DNs as a member: one question for a whole level."""
 
-_comparable_dn = lru_cache(maxsize=8192)(comparable_dn)
-"""Cached, because the same few groups come with every login."""
+_cached = lru_cache(maxsize=8192)(comparable_dn)
+"""Because the same few groups come with every login."""
+_CACHED_UP_TO: Final = 1024
+"""Characters: what is kept of a directory's text must not grow without bounds."""
+_AT_ONCE: Final = 100
+"""Names that are compared before others get their turn."""
 
 
 async def ancestors(groups: Iterable[Group], parents: Parents, *, depth: int, limit: int) -> list[Group]:
@@ -21,18 +27,25 @@ async def ancestors(groups: Iterable[Group], parents: Parents, *, depth: int, li
     Each group is asked about once, so loops end; after ``depth`` levels, or with more than ``limit`` groups in all, it
     ends too. Groups without a DN have nothing above them.
     """
-    seen = {_comparable_dn(group.dn) for group in groups if group.dn}
+    seen = {key async for key, group in _by_name(groups) if group.dn}
     level = list(dict.fromkeys(group.dn for group in groups if group.dn))
     found: list[Group] = []
     for _ in range(depth):
         if not level or len(seen) > limit:
             break
         above: dict[str, Group] = {}
-        for group in await parents(level):
-            key = _comparable_dn(group.dn)
+        async for key, group in _by_name(await parents(level)):
             if key not in seen:
                 above.setdefault(key, group)
         seen |= above.keys()
         found += above.values()
         level = [group.dn for group in above.values()]
     return found
+
+
+async def _by_name(groups: Iterable[Group]) -> AsyncIterator[tuple[str, Group]]:
+    """Each group with the form of its DN that is compared."""
+    for number, group in enumerate(groups, 1):
+        yield (_cached if len(group.dn) <= _CACHED_UP_TO else comparable_dn)(group.dn), group
+        if not number % _AT_ONCE:
+            await asyncio.sleep(0)

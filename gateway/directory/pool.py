@@ -4,9 +4,8 @@
 - Searches of all logins share the service connection. When it is lost underneath a search, that search is sent once
   more on a new one. Binds take a connection each, last used first, at most ``binds`` of them; who must wait is served
   in order, within the own deadline.
-- Hosts are tried in the order given. While one is well, hosts that failed are asked again in the background only, so
-  that no login waits for them; an earlier host that is well again takes over.
-- With every host down, operations fail at once until one may be asked again (``hosts.Host``).
+- Which host a connection goes to is said in ``failover``. Hosts that failed are asked again in the background, and an
+  earlier host that is well again takes over. With every host down, operations fail at once until one may be asked.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.directory.bound import Bound
@@ -34,11 +32,12 @@ from gateway.directory.connection import (
     require_password,
 )
 from gateway.directory.exclusive import ExclusiveConnections, acquire
+from gateway.directory.failover import Host, Hosts, HostState, PoolState
 from gateway.directory.filters import Filling
-from gateway.directory.hosts import HOST_TROUBLE, Host, bind_service, candidates, connect, require_service, why_none
+from gateway.directory.hosts import bind_service, connect, greet, require_service
 from gateway.directory.messages import Entry, Result, SearchRequest
 
-__all__ = ["Bound", "Endpoint", "Pool", "PoolState", "ServiceBindFailed"]
+__all__ = ["Bound", "Endpoint", "HostState", "Pool", "PoolState", "ServiceBindFailed"]
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +53,6 @@ _DRAIN_SECONDS: Final = 5.0
 
 _Bind = Callable[[Connection, float], Awaitable[Result]]
 """Binds on a connection within so many seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolState:
-    """What status pages and metrics show."""
-
-    up: bool
-    endpoint: Endpoint | None
-    """The host in use, or the last one."""
-    error: str
-    """Why it is down; empty when it is up."""
-    since: float
-    """Seconds since 1970."""
 
 
 class Pool:
@@ -111,13 +97,15 @@ class Pool:
         """Searches sent, second tries included."""
         self.lost = 0
         """Connections that ended by any way but our own closing."""
-        self._hosts = [Host(endpoint) for endpoint in endpoints]
+        self._hosts = Hosts(
+            endpoints, self._dial, self._log_in, self._greet,
+            asking_seconds=connect_timeout + request_timeout, longest_pause=backoff_seconds,
+        )  # fmt: skip
         self._tls_context = tls_context
         self._bind_dn = bind_dn
         self._bind_password = bind_password
         self._with_service = service
         self._idle_seconds = idle_seconds
-        self._backoff_seconds = backoff_seconds
         self._probe_seconds = probe_seconds
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
@@ -205,12 +193,30 @@ class Pool:
                 return connection.bind(dn, password, seconds)
             return connection.bind_without_password(dn, seconds)
 
+        if password and (refusal := self._hosts.refusal):
+            raise refusal
         connection, result = await self._exclusively(bind, self._deadline(None))
         try:
             require_service(result, connection.endpoint, dn, password)
             yield Bound(self, connection, result, math.inf)
+        except ServiceBindFailed as error:
+            if password:
+                self._no_longer_welcome(connection.endpoint, error)
+            raise
         finally:
             self._exclusive.give_back(connection)
+
+    def _no_longer_welcome(self, endpoint: Endpoint, error: ServiceBindFailed) -> None:
+        """The service's password was changed underneath the connection that is still bound with it.
+
+        Others would go on to try it there, login by login, and lock the account.
+        """
+        self._hosts.failed(endpoint, error)
+        if self._service is not None:
+            self._exclusive.dismiss(self._service, self._request_timeout)
+            self._service = None
+        self._changed(endpoint, error)
+        self._wake.set()
 
     def remaining(self, deadline: float) -> float:
         """Seconds an operation may still take. Raises ``TimedOut`` when there are none."""
@@ -233,6 +239,7 @@ class Pool:
                 self._exclusive.close_idle(begun)
                 if self._service is not None and self._service.heard_at <= heard_at:
                     self._service.silent = True
+                self._hosts.doubt(connection.endpoint)
                 self._wake.set()
             raise
 
@@ -252,21 +259,31 @@ class Pool:
         """Up or down, and why."""
         return self._state
 
-    async def start(self) -> None:
+    @property
+    def hosts(self) -> tuple[HostState, ...]:
+        """Each host, in order."""
+        return self._hosts.states
+
+    async def start(self, seconds: float = _START_SECONDS) -> None:
         """Try each host once, and watch over the connections from now on. A directory that is down is no error.
 
-        Returns after ``_START_SECONDS`` at the latest; the attempt then goes on by itself.
+        Returns after so many seconds at the latest; the attempt then goes on by itself.
         """
         if self._keeper is not None:
             return
         self._keeper = asyncio.create_task(self._keep(), name=f"pool {self.name}")
-        deadline = self._now() + _START_SECONDS
+        deadline = self._now() + seconds
         with contextlib.suppress(DirectoryError):
             if self._with_service:
                 await self._service_connection(deadline)
             else:
                 connection = await self._exclusive.take(deadline) or await self._exclusive.dial(deadline)
                 self._exclusive.give_back(connection)
+
+    def try_again(self) -> None:
+        """After a reload: a refused service account may be mended by now, so it rests for ``backoff_seconds`` only."""
+        self._hosts.try_again()
+        self._wake.set()
 
     async def close(self, drain_seconds: float = _DRAIN_SECONDS) -> None:
         """Refuse new operations, let running ones end for up to ``drain_seconds``, close everything. Once is enough."""
@@ -294,39 +311,31 @@ class Pool:
 
     async def _connect(self, *, service: bool = False) -> Connection:
         """A new connection to the first host that gives one. Fails at once when all are to be left alone."""
-        for host in candidates(self._hosts, self._now()):
-            try:
-                connection = await self._establish(host, service=service)
-            except DirectoryError as failure:
-                if isinstance(failure, ServiceBindFailed) and failure.code not in HOST_TROUBLE:
-                    break  # every host would count it as one more failure of the service account
-                continue
-            self._changed(host.endpoint, None)
-            return connection
-        error = why_none(self._hosts)
-        if not (service and self._usable_service):
-            self._changed(None, error)
-        raise error
-
-    async def _establish(self, host: Host, *, service: bool) -> Connection:
-        started = self._now()
-        if host.failures:
-            # Only one at a time asks a host that may still be dead.
-            host.retry_at = started + self._connect_timeout
         try:
-            connection = await connect(
-                host.endpoint, self._tls_context, timeout=self._connect_timeout, **self._limits
-            )
-            if service:
-                await bind_service(connection, self._bind_dn, self._bind_password, self._request_timeout)
+            connection = await self._hosts.connect(service=service)
         except DirectoryError as error:
-            host.failed(error, self._now(), self._now() - started, self._backoff_seconds)
+            if not (service and self._usable_service):
+                self._changed(None, error)
             self._wake.set()
             raise
-        host.well()
+        if self._hosts.down:
+            self._wake.set()
+        self._changed(connection.endpoint, None)
+        return self._counted(connection)
+
+    def _counted(self, connection: Connection) -> Connection:
         self.connects += 1
         connection.on_lost = self._lost
         return connection
+
+    async def _dial(self, endpoint: Endpoint) -> Connection:
+        return await connect(endpoint, self._tls_context, timeout=self._connect_timeout, **self._limits)
+
+    async def _log_in(self, connection: Connection) -> None:
+        await bind_service(connection, self._bind_dn, self._bind_password, self._request_timeout)
+
+    async def _greet(self, connection: Connection) -> None:
+        await greet(connection, self._connect_timeout)
 
     def _lost(self, connection: Connection) -> None:
         """Called once for each connection that ends by itself."""
@@ -338,8 +347,7 @@ class Pool:
         error = Unreachable(connection.ending)
         self._short_lives = self._short_lives + 1 if self._now() - self._service_since < _SHORT_LIFE else 0
         if self._short_lives >= _SHORT_LIVES:
-            host = next(host for host in self._hosts if host.endpoint == connection.endpoint)
-            host.failed(error, self._now(), _SHORT_LIFE, self._backoff_seconds)
+            self._hosts.failed(connection.endpoint, error, _SHORT_LIFE)
         self._changed(connection.endpoint, error)
         self._wake.set()
 
@@ -437,36 +445,38 @@ class Pool:
             await self._probe_hosts()
 
     def _until_next_chore(self, now: float) -> float:
-        due = [self._probe_at(host) for host in self._hosts if host.failures]
+        due = [self._probe_at(host) for host in self._hosts.down]
         if self._exclusive.idle_since is not None:
             due.append(self._exclusive.idle_since + self._idle_seconds)
         return max(0.01, min([*due, now + self._probe_seconds]) - now)
 
     def _probe_at(self, host: Host) -> float:
         """With another host in use there is no hurry."""
-        return max(host.retry_at, host.failed_at + self._probe_seconds) if self._state.up else host.retry_at
+        earliest = max(host.retry_at, self._hosts.refused_until if self._with_service else 0.0)
+        return max(earliest, host.failed_at + self._probe_seconds) if self._state.up else earliest
 
     async def _probe_hosts(self) -> None:
-        """Ask the hosts again that failed; then see to it that there is a service connection, if any host is well."""
-        for host in self._hosts:
-            if host.failures and self._probe_at(host) <= self._now():
-                with contextlib.suppress(DirectoryError):
-                    self._welcome_back(host, await self._establish(host, service=self._with_service))
-        wanted = self._with_service and self._usable_service is None
-        if wanted and any(not host.failures for host in self._hosts):
+        """See to it that there is a service connection, if any host may be asked; then ask those again that failed."""
+        if self._with_service and self._usable_service is None and self._hosts.may_ask(service=True):
             with contextlib.suppress(DirectoryError):
                 await self._service_connection(self._now() + self._connect_timeout)
+        for host in self._hosts.down:
+            if self._probe_at(host) <= self._now():
+                with contextlib.suppress(DirectoryError):
+                    connection = await self._hosts.ask(host, service=self._with_service)
+                    self._welcome_back(host.endpoint, self._counted(connection))
+            if self._usable_service is not None:
+                self._hosts.accepted()
 
-    def _welcome_back(self, host: Host, connection: Connection) -> None:
-        """Return to ``host`` when it comes before the one in use, or when there is none."""
-        endpoints = [known.endpoint for known in self._hosts]
+    def _welcome_back(self, endpoint: Endpoint, connection: Connection) -> None:
+        """Return to a host when it comes before the one in use, or when there is none."""
         in_use = self._state.endpoint
-        if self._state.up and in_use is not None and endpoints.index(host.endpoint) > endpoints.index(in_use):
+        if self._state.up and in_use is not None and not self._hosts.precedes(endpoint, in_use):
             self._exclusive.dismiss(connection)
         elif self._with_service:
             self._adopt(connection)
         else:
-            self._changed(host.endpoint, None)
+            self._changed(endpoint, None)
             self._exclusive.put(connection)
 
 

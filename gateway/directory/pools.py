@@ -50,6 +50,7 @@ class Pools:
         for shared in self._shared:
             if shared.certificates == certificates and shared.settings == settings:
                 shared.holders += 1
+                shared.pool.try_again()
                 return shared.pool
         pool = await make_pool(server)
         self._shared.append(_Shared(pool, settings, certificates))
@@ -67,9 +68,24 @@ class Pools:
 async def make_pool(server: Server) -> Pool:
     """The connections to one server; certificate files are read in a thread. Raises ``TlsSettingsError``."""
     settings = _settings(server)
-    tls, password = settings.pop("tls"), settings.pop("bind_password")
-    context = await asyncio.to_thread(_tls_context, server.name, tls) if tls else None
+    _, password = settings.pop("tls"), settings.pop("bind_password")
+    context = await make_tls_context(server)
     return Pool(tls_context=context, bind_password=password.reveal() if password else "", **settings)
+
+
+def service_dn(server: Server) -> str:
+    """The name of the service account; empty where people are searched as nobody, or as themselves."""
+    return server.bind_dn if server.mode in ("service", "unauthenticated") else ""
+
+
+async def make_tls_context(server: Server) -> ssl.SSLContext | None:
+    """What its connections are made safe with, read in a thread; None where no host wants TLS.
+
+    Raises ``TlsSettingsError``.
+    """
+    if not _with_tls(server):
+        return None
+    return await asyncio.to_thread(_tls_context, server.name, _tls_settings(server))
 
 
 def _settings(server: Server) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def _settings(server: Server) -> dict[str, Any]:
     return {
         "endpoints": endpoints,
         "tls": _tls_settings(server) if _with_tls(server) else None,
-        "bind_dn": server.bind_dn if server.mode in ("service", "unauthenticated") else "",
+        "bind_dn": service_dn(server),
         "bind_password": server.bind_password if server.mode == "service" else None,
         "service": server.mode in SEARCH_MODES,
         "binds": server.pool.binds,

@@ -46,48 +46,76 @@ class Recheck:
         self._store = store
         self._identities = identities
         self._settings = settings
+        self._under_way: dict[str, asyncio.Task[Standing]] = {}
 
-    async def standing(self, identity: Identity, now: int) -> Standing:
+    def can_ask(self, identity: Identity) -> bool:
+        """Whether there is somebody to ask about this person, or no need to (DECISIONS 11)."""
+        server = self._servers.get(identity.account.server)
+        return server is None or server.searches_as_service
+
+    def asks(self, identity: Identity) -> bool:
+        """Whether there is a directory that can be asked about a person without their password."""
+        server = self._servers.get(identity.account.server)
+        return server is not None and server.searches_as_service
+
+    async def standing(self, identity_id: str, now: int) -> Standing:
         """Look a person up as the login did; what has changed is stored.
+
+        GOOD says what the directory told, and nothing about what the configuration makes of it by now.
 
         Local users and services stand in the configuration itself and are good as they are. While the directory
         cannot be asked, its last answer counts for ``session.max_stale``.
         """
-        server = self._servers.get(identity.account.server)
-        row = await self._store.identity(identity.id)
+        row = await self._store.identity(identity_id)
+        server = self._servers.get(row.server) if row is not None else None
         if server is None or row is None:
             return Standing.GOOD
+        if row.gone_at is not None:
+            return Standing.GONE
         if not server.searches_as_service:
             return Standing.UNASKED
         age = now - row.checked_at
         if age < self._settings.refresh_interval:
             return Standing.GOOD
         try:
-            return await self._ask(server, row, now)
+            return await self._ask_once(server, row, now)
         except (DirectoryError, SearchFailed, TimeoutError) as error:
             why = str(error) or f"no answer within login_timeout ({server.timeout:g} s)"
-            log.warning("server %s: %s could not be looked up again: %s", server.name, identity.label, why)
+            log.warning("server %s: %s could not be looked up again: %s", server.name, row.username, why)
             return Standing.GOOD if age < self._settings.max_stale else Standing.UNKNOWN
+
+    async def _ask_once(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
+        """A hundred agents of one person who renew at once cost one look-up; it goes on when one of them leaves."""
+        task = self._under_way.get(row.id)
+        if task is None:
+            task = self._under_way[row.id] = asyncio.create_task(self._ask(server, row, now))
+            task.add_done_callback(lambda done: self._forget(row.id, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, identity_id: str, task: asyncio.Task[Standing]) -> None:
+        del self._under_way[identity_id]
+        if not task.cancelled():
+            task.exception()  # told to those who wait, if there still are any
 
     async def _ask(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
         typed = typed_name(row)
         account = barred = None
         async with asyncio.timeout(server.timeout):
-            entry = await server.find_again(row.external_id, (typed, row.username, row.email))
+            entry, name = await server.find_again(row.external_id, (typed, row.username, row.email))
             if entry is not None:
                 barred = renewal_restriction(entry.attributes, now)
-                account = await server.read(server.pool, entry, typed)
+                account = await server.read(server.pool, entry, name)
         if entry is None or (barred and barred.state.lasting):
             log.info("server %s: %s: %s", server.name, row.username, barred.text if barred else "found no more")
             await self._store.identity_gone(row.id, now)
-            # Should they come back, what they held before stays dead.
-            await self._store.identity_invalidate(row.id, now)
+            # Should they come back, what they held before stays dead; that of this very second too.
+            await self._store.identity_invalidate(row.id, now + 1)
             return Standing.GONE
         try:
             if barred:
                 raise Refused(barred.text)
             if account is not None:
-                await self._identities.admit(account, typed, now)
+                await self._identities.admit(account, name, now)
         except Refused as refusal:
             log.info("server %s: %s is refused a new token: %s", server.name, row.username, refusal)
             return Standing.GONE

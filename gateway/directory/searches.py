@@ -38,11 +38,20 @@ _NO_PAGES: Final = frozenset({
     12,  # unavailableCriticalExtension
     53,  # unwillingToPerform
 })  # fmt: skip
-_ADVICE: Final = {
+_TLS, _ELSEWHERE = "; set start_tls or use_ssl", "; it refers to another directory, which is not asked: name that one"
+GENERAL_ADVICE: Final = {8: _TLS, 10: f"{_ELSEWHERE} in host or urls", 13: _TLS}
+"""What to look at, by result code (RFC 4511 appendix A) whatever was asked; begins with ``; ``."""
+ADVICE: Final = GENERAL_ADVICE | {
+    1: "; Active Directory answers so where nobody is bound: set bind_dn and bind_password",
+    3: "; the server's time limit: index the attributes of search_filter and group_search_filter there",
     4: "; the server's size limit cuts the answer short: raise it for the service account, or set page_size",
+    11: "; a limit of the server: raise it for the service account, or narrow search_base_dns",
     32: "; check search_base_dns and group_search_base_dns",
+    49: "; check bind_dn and bind_password",
     50: "; the service account (bind_dn), or nobody in particular, may not search there",
-}  # fmt: skip
+    53: "; the server does not search for nobody in particular, or not so: check bind_dn and search_filter",
+}
+"""What to look at, by result code of a search; begins with ``; ``."""
 _ANY: Final = compile_filter("(objectClass=*)")
 _RANGE: Final = re.compile(r";range=(\d{1,9})-(\d{1,9}|\*)\Z")
 
@@ -58,6 +67,27 @@ class Searcher(Protocol):
 
     def anonymous(self) -> AbstractAsyncContextManager[Searcher]:
         """A connection that nobody shares, with the rights of nobody in particular."""
+
+
+class Session(Searcher, Protocol):
+    """A connection of one's own, bound as a person."""
+
+    @property
+    def result(self) -> Result:
+        """Result of the bind; search only when its code is 0."""
+
+    async def who_am_i(self) -> Result:
+        """As whom the directory takes the connection (RFC 4532)."""
+
+
+class Connections(Searcher, Protocol):
+    """What a login asks of the connections to a server: those of ``pool.Pool``, or the same with a trace."""
+
+    async def bind(self, dn: str, password: str) -> Result:
+        """Check a password."""
+
+    def bound_as(self, dn: str, password: str) -> AbstractAsyncContextManager[Session]:
+        """A connection bound as ``dn``, whatever the result."""
 
 
 class SearchFailed(Exception):
@@ -88,10 +118,12 @@ async def ask(
 ) -> list[Entry]:
     """The entries found. The result codes ``accept`` are as good as success.
 
-    Raises DirectoryError and SearchFailed.
+    But a size limit is not, where it leaves less than two entries: one must not be taken for the only one (vault.md
+    4.2). Raises DirectoryError and SearchFailed.
     """
     entries, result = await searcher.search(request, value)
-    _require(request, result, accept)
+    few = result.code == SIZE_LIMIT_EXCEEDED and len(entries) < 2
+    _require(request, result, accept - {SIZE_LIMIT_EXCEEDED} if few else accept)
     return entries
 
 
@@ -118,9 +150,9 @@ def _require(request: SearchRequest, result: Result, accept: frozenset[int]) -> 
     detail = f" ({result.message})" if result.message else ""
     text = f"search below {request.base!r} refused: {result_name(result.code)}{detail}"
     if result.code not in accept:
-        raise SearchFailed(text + _ADVICE.get(result.code, ""), passing=result.code in PASSING)
+        raise SearchFailed(text + ADVICE.get(result.code, ""), passing=result.code in PASSING)
     if result.code == NO_SUCH_OBJECT:
-        log.warning("%s; nothing is found there%s", text, _ADVICE[NO_SUCH_OBJECT])
+        log.warning("%s; nothing is found there%s", text, ADVICE[NO_SUCH_OBJECT])
 
 
 async def ask_in_pages(
@@ -178,19 +210,20 @@ async def all_values(searcher: Searcher, entry: Entry, attribute: str, limit: in
     """The values of an attribute (its name in lower case), of which Active Directory gives so many at a time.
 
     It then answers ``memberOf;range=0-1499`` and waits to be asked for ``memberOf;range=1500-*`` (MS-ADTS
-    3.1.1.3.1.3.3). No more is asked for once there are more than ``limit``.
+    3.1.1.3.1.3.3). At most ``limit`` and one more.
     """
     if found := entry.attributes.get(attribute):
-        return found
+        return found[: limit + 1]
     found, following = _range(entry, attribute, 0)
     while following and len(found) <= limit:
-        request = SearchRequest(entry.dn, _ANY, (f"{attribute};range={following}-*",), scope=Scope.BASE)
+        attributes = (f"{attribute};range={following}-*",)
+        request = SearchRequest(entry.dn, _ANY, attributes, scope=Scope.BASE, entries_at_most=1)
         answer = await ask(searcher, request)
         more, next_following = _range(answer[0], attribute, following) if answer else ([], 0)
         if not more:
             raise SearchFailed(f"{entry.dn}: {attribute} ends before its last value", passing=True)
         found, following = found + more, next_following
-    return found
+    return found[: limit + 1]
 
 
 def _range(entry: Entry, attribute: str, start: int) -> tuple[list[bytes], int]:

@@ -29,7 +29,8 @@ class BindName:
     def fill(self, login: str) -> str:
         """The name for a login: escaped by RFC 4514 inside a DN, else as it is.
 
-        Raises ``DnError`` for an empty login and, where nothing is escaped, for control characters.
+        Raises ``DnError`` for an empty login and, where nothing is escaped, for control characters. Where the login
+        is the whole name, for ``=`` too: a DN has more spellings than a lockout can count as one.
         """
         if not login:
             raise DnError("no login to make a name of")
@@ -37,6 +38,8 @@ class BindName:
             return escape_dn_value(login, equals=self._escape_equals).join(self._pieces)
         if _CONTROL.search(login):
             raise DnError("a control character in a login")
+        if "=" in login and not any(self._pieces):
+            raise DnError("a distinguished name in place of a login")
         return login.join(self._pieces)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.escape import comparable_dn
+from gateway.directory.escape import DnError, comparable_dn, parse_dn
 from gateway.identity import LOCAL, Account, Grant, Group, fold_name
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ ROLES: Final = ("guest", "annotator", "user", "superuser", "admin")
 """ClearML roles a person may hold, lowest first (clearml.md 5); ``system`` and ``root`` are for services."""
 
 SERVICE_ROLES: Final = ("system", "root")
+ADMIN_ROLES: Final = (*SERVICE_ROLES, "admin")
+"""Roles that may act for others, inside the reach of their grant (clearml.md 2, 5)."""
 
 BUILT_IN_GROUPS: Final = ("users", "admins", "queue_admins")
 """Groups that every ClearML company has (clearml.md 7.1)."""
@@ -44,17 +46,18 @@ class Grants:
         self._clearml_admins = {
             server.name: frozenset(map(fold_name, server.clearml.admin_users)) for server in configuration.servers
         }
-        self._admins = Administrators(configuration.admins, (LOCAL, *self._servers))
+        self._admins = Members(configuration.admins, (LOCAL, *self._servers))
 
     def grant(self, account: Account, invited_role: str | None = None) -> Grant:
         """Make the grant of an account; ``invited_role`` is the role of its whitelist entry.
 
-        Raises Refused where a mapping is required and none matched, where membership of a group is required, and for
-        accounts of servers that the configuration does not hold.
+        Raises Refused where a mapping is required and none matched, where membership of a group is required, for names
+        that belong to somebody else, and for accounts of servers that the configuration does not hold.
         """
         server = self._servers.get(account.server)
         if server is None and account.server != LOCAL:
             raise Refused(f"server {account.server} is no longer configured")
+        self._require_own_name(account)
         matching = self._mappings[account.server].matching(account.groups)
         org_roles, grafana_admin = organisation_roles(matching)
         if server is not None:
@@ -70,6 +73,16 @@ class Grants:
             policies=tuple(dict.fromkeys(policy for mapping in matching for policy in mapping.policies)),
             admin=admin,
         )
+
+    def _require_own_name(self, account: Account) -> None:
+        """By whatever spelling somebody was found: to programs that see the name alone, two would be one person."""
+        if account.server == LOCAL:
+            return
+        if fold_name(account.username) in self._local_roles:
+            raise Refused(f"a local user is called {account.username}: rename one of the two")
+        owner, _ = _split_server(account.clearml_name, tuple(self._servers))
+        if owner.lower() not in ("", account.server.lower()):
+            raise Refused(f"{account.clearml_name} reads like a name of server {owner}")
 
     def _require(self, server: Server, account: Account, matching: Sequence[GroupMapping]) -> None:
         if server.require_mapping and server.group_mappings and not any(map(has_effect, matching)):
@@ -147,49 +160,64 @@ def organisation_roles(matching: Iterable[GroupMapping]) -> tuple[dict[int, str]
 
 
 def in_named_group(groups: Iterable[Group], names: Iterable[str], settings: ServerGroups) -> bool:
-    """Say whether one of the groups is named, as ClearML compares them: by first ``cn`` or, unparsed, by full DN."""
+    """Say whether one of the groups is named, as ClearML compares them."""
+    wanted = {clearml_name(name, settings) for name in names}
+    return bool(wanted) and not wanted.isdisjoint(clearml_names(groups, settings))
 
-    def fold(text: str) -> str:
-        return text if settings.case_sensitive else fold_name(text)
 
-    wanted = {fold(name) for name in names}
-    if not wanted:
-        return False
+def clearml_names(groups: Iterable[Group], settings: ServerGroups) -> set[str]:
+    """What ClearML compares of the groups: the first ``cn`` or, unparsed, the full DN."""
     unparsed = settings.name_parsing == "none"
     held = (group.value if unparsed else group.name for group in groups)
-    return any(fold(name) in wanted for name in held if name)
+    return {clearml_name(name, settings) for name in held if name}
 
 
-class Administrators:
-    """The list ``admins``: who administrates the gateway."""
+def clearml_name(name: str, settings: ServerGroups) -> str:
+    """One name in the form in which ClearML compares it."""
+    return name if settings.case_sensitive else fold_name(name)
+
+
+class Members:
+    """People and groups by name, as ``admins`` lists them and groups of vaults have them (DECISIONS 8)."""
 
     def __init__(self, entries: Iterable[str], servers: Sequence[str]) -> None:
         self._users: set[tuple[str, str]] = set()
         self._groups: set[tuple[str, str]] = set()
-        self._group_dns: set[str] = set()
+        self._group_dns: set[tuple[str, str]] = set()
         for entry in entries:
             kind, _, name = entry.partition(":")
             server, own_name = _split_server(name, servers)
             if kind == "user":
                 self._users.add((server or LOCAL, fold_name(own_name)))
-                continue
-            self._groups.add((server, fold_name(own_name)))
-            if "=" in own_name:
-                self._group_dns.add(comparable_dn(own_name))
+            elif _is_dn(own_name):
+                # Never a name as well: somebody may create a group elsewhere whose name reads like this DN.
+                self._group_dns.add((server, comparable_dn(own_name)))
+            else:
+                self._groups.add((server, fold_name(own_name)))
 
     def hold(self, account: Account) -> bool:
         """Say whether the account is one of them, by itself or by a group."""
         if (account.server, fold_name(account.username)) in self._users:
             return True
-        if not self._groups:
+        if not self._groups and not self._group_dns:
             return False
         return any(self._holds_group(account.server, group) for group in account.groups)
 
     def _holds_group(self, server: str, group: Group) -> bool:
         name = fold_name(group.name)
-        if name and (("", name) in self._groups or (server, name) in self._groups):
+        if name and not self._groups.isdisjoint((("", name), (server, name))):
             return True
-        return bool(self._group_dns and group.dn) and comparable_dn(group.dn) in self._group_dns
+        if not self._group_dns or not group.dn:
+            return False
+        dn = comparable_dn(group.dn)
+        return not self._group_dns.isdisjoint((("", dn), (server, dn)))
+
+
+def _is_dn(text: str) -> bool:
+    try:
+        return bool(parse_dn(text))
+    except DnError:
+        return False
 
 
 def _split_server(name: str, servers: Sequence[str]) -> tuple[str, str]:

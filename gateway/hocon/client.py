@@ -7,15 +7,20 @@ the one that happens; where it refuses, the client loses the whole vault, and so
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .delayed import ROOT, Concatenation, Delayed, Layers, Part, Substitution
 from .lexer import LONGEST_NUMBER
 from .merge import join, kind_of, put
 from .parser import Allowance
-from .values import HoconError, Position, Source, Value
+from .values import HoconError, Source, Value
 
+WORK: Final = 200
+"""Values that the client goes through to join, for each of ``Limits.pieces``: 50,000 take about a second."""
+BESIDE: Final = 4
+"""Values side by side, for each of ``Limits.pieces``: these cost the client little more than their text."""
 DEEPEST: Final = 40
 """Brackets within each other. The client's limit depends on how deep it is itself; it is never below this."""
 SUFFIX: Final = ": the ClearML client cannot read this"
@@ -36,40 +41,23 @@ _triple = re.compile(r'"""(?:[^"]|"(?!""))*+"""("*)').match
 _quoted = re.compile(r'"((?:[^"\\\n]|\\.)*+)"( *+)').match
 _unquoted = re.compile(r'(?:[^^`+?!@*&"\[\{\s\]\}#,=\$\\]|\\.)++ *+').match
 _substitution = re.compile(r"\$\{(\??)([^}]+)\}( *+)").match
+_WORDS = r"[A-Za-z_][\w\-./:]*+(?: ++[A-Za-z_][\w\-./:]*+)*+"
+_SIMPLE = rf'(?:"([^"\\\n]*+)"|(-?+\d{{1,18}}+)|(-?+\d{{1,15}}+\.\d{{1,15}}+)|({_WORDS}))'
+_NAMES = r"[A-Za-z_][\w\-]*+(?:\.[A-Za-z_][\w\-]*+)*+"
+_simple_field = re.compile(
+    rf'(?:[ \n\r,]|{_comment})*+(?:({_NAMES})|"([A-Za-z_][\w\- ]*+)") *+[=:]'
+    rf" *+{_SIMPLE}(?: *+(?=[\n\r,}}])|\Z)",
+    re.ASCII,
+).match
+"""A field as nearly all are, with what is before it: a path of names or a quoted name, then the groups of a simple
+value. It saves two thirds of the time; what is not as simple, or only looks so, is read step by step."""
+_simple_item = re.compile(rf" *+{_SIMPLE} *+(?=[\n\r,\]])", re.ASCII).match
+_maybe_keyword = re.compile(r"(?:true|false|null|include)(?![\w$])", re.IGNORECASE | re.ASCII).search
 _escape = re.compile(r'\\([\\nrt=#!"])')
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _elements = re.compile(r'"[^"]+"|[^$}\[\]:=+#`^?!@*&.]+').findall
 _special = re.compile(r"[$}\[\]:=+#`^?!@*&.]").search
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
-
-
-class TabbedSource(Source):
-    """A text whose tabs the client has replaced by blanks, up to the next of its 8-column stops."""
-
-    __slots__ = ("_added", "_original", "_tabs")
-
-    def __init__(self, text: str, name: str = "") -> None:
-        super().__init__(text.expandtabs(), name)
-        self._original = Source(text, name)
-        self._tabs: list[int] = []
-        """Where the blanks of each tab begin."""
-        self._added: list[int] = [0]
-        """By how many characters the tabs before the first, the second, ... have made the text longer."""
-        pos, added = 0, 0
-        for line in re.split(r"(?<=[\n\r])", text) if "\t" in text else ():
-            column = 0
-            for word in line.split("\t")[:-1]:
-                column += len(word)
-                self._tabs.append(pos + column)
-                blanks = 8 - column % 8
-                column += blanks
-                added += blanks - 1
-                self._added.append(added)
-            pos += column + len(line.rpartition("\t")[2])
-
-    def position(self, offset: int) -> Position:
-        """Where it stands in the text as it was before."""
-        return self._original.position(offset - self._added[bisect_left(self._tabs, offset)])
 
 
 class ClientParser:
@@ -84,6 +72,13 @@ class ClientParser:
         """The depth of the root."""
         self._own = ""
         """The key of the root whose value is being read."""
+        self._within: set[str] = set()
+        """Keys of the root that something deep within their own value names."""
+        self._objects: Counter[str] = Counter()
+        """By key of the root: how many objects were joined there."""
+        self._sizes: Counter[str] = Counter()
+        """By key of the root: how many values were read there."""
+        self._work = allowance.limits.pieces * WORK
 
     def parse(self) -> dict[str, Value]:
         """The object that the text is.
@@ -127,6 +122,10 @@ class ClientParser:
         fields: dict[str, Value] = {}
         text = self.source.text
         while True:
+            match = _simple_field(text, pos)
+            if match is not None and self._put_simple(fields, match):
+                pos = match.end()
+                continue
             pos = self._past(_separators, pos)
             if _include(text, pos):
                 raise self._error("includes would read the client's own files", pos)
@@ -136,6 +135,35 @@ class ClientParser:
             pos = self._field(fields, key[0].strip(), pos, self._past(_blank, key.end()))
             self.allowance.take_values(self.source, 1, key.start())
 
+    def _put_simple(self, fields: dict[str, Value], match: re.Match[str]) -> bool:
+        """Put a field that ``_simple_field`` found; False where it must be read step by step."""
+        start = match.start(1) if match[1] is not None else match.start(2) - 1
+        path = tuple(match[1].split(".")) if match[1] is not None else (match[2],)
+        value = self._simple(match.groups()[2:], start)
+        if value is None or len(path) > self.allowance.limits.depth:
+            return False
+        key = path[0]
+        if key not in fields and len(path) == 1:
+            fields[key] = value
+        else:
+            if self.depth == self._root:
+                self._sizes[key] += 1
+                self._check_parts(fields, path, start)
+                self._check_override(fields.get(key), value, key, start)
+            self._put(fields, path, value, start)
+        self.allowance.take_values(self.source, 1, start)
+        return True
+
+    def _simple(self, groups: Sequence[str | None], offset: int) -> Value | None:
+        """The value of the groups of ``_SIMPLE``; None for words that may be more than text."""
+        quoted, integer, decimal, words = groups
+        if quoted is not None:
+            return Value(quoted, self.source, offset)
+        if words is not None:
+            return None if _maybe_keyword(words) else Value(words, self.source, offset, words)
+        number = int(integer) if integer is not None else float(decimal or 0)
+        return Value(number, self.source, offset, str(number))
+
     def _field(self, fields: dict[str, Value], key: str, start: int, pos: int) -> int:
         """What follows a key. Says where it ends."""
         text = self.source.text
@@ -144,6 +172,7 @@ class ClientParser:
             raise self._error("an empty key", start)
         if len(path) > self.allowance.limits.depth:
             raise self._error("nested too deeply", start)
+        left = self.allowance.values
         if self.depth == self._root:
             self._own = path[0]
         operator = "+=" if text.startswith("+=", pos) else text[pos : pos + 1]
@@ -155,10 +184,16 @@ class ClientParser:
         else:
             raise self._error("expected = or : or { after the key", pos)
         added = operator == "+=" and isinstance(value.value, list | str)
-        if added and self.depth == self._root:
+        if added:
             self._check_added(fields, path, value, start)
         if added:
             value = self._added(value, path, start)
+        if self.depth == self._root:
+            self._check_parts(fields, path, start)
+            self._sizes[path[0]] += left - self.allowance.values + 1
+            if len(path) == 1 and path[0] in fields and isinstance(value.value, dict):
+                self._objects[path[0]] += 1
+                self._check_pieces(self._objects[path[0]], self._sizes[path[0]], start)
         if self.depth == self._root and not isinstance(value.value, dict):
             self._check_override(fields.get(path[0]), value, path[0], start)
         self._put(fields, path, value, start)
@@ -173,12 +208,16 @@ class ClientParser:
 
     def _check_added(self, fields: dict[str, Value], path: tuple[str, ...], new: Value, start: int) -> None:
         """``+=`` at the root, where it finds itself: not on another kind of value, null or a substitution, not twice on
-        nothing; by a dotted key on nothing at all, which for the client are empty values, 0 and false, too.
+        nothing; by a dotted key on nothing at all, which for the client are empty values, 0 and false, too. Within an
+        object, where it finds what the root has: not on a substitution, which the client looks up all the same.
         """
         old: Value | None = Value(fields, self.source, start)
         for key in path:
             old = old.value.get(key) if old is not None and isinstance(old.value, dict) else None
-        if old is None:
+        if self.depth > self._root:
+            self._name_within(path[0])
+            fine = old is None or not isinstance(old.value, Delayed)
+        elif old is None:
             fine = len(path) == 1
         else:
             layers = old.value.items if isinstance(old.value, Layers) else [old]
@@ -191,6 +230,26 @@ class ClientParser:
                 fine = fine and bool(old.value)
         if not fine:
             raise self._error("+= here", start)
+
+    def _name_within(self, key: str) -> None:
+        """Something within an object or a list looks for a key of the root."""
+        if key == self._own:
+            self._within.add(key)
+
+    def _check_parts(self, fields: dict[str, Value], path: tuple[str, ...], start: int) -> None:
+        """A key of the root that is given again, when it has named itself deep within: the client puts the value before
+        into each of these, whatever it is.
+        """
+        old = fields.get(path[0])
+        joins = len(path) > 1 and old is not None and isinstance(old.value, dict)
+        if path[0] in self._within and old is not None and not joins:
+            raise self._error("a key that is given in parts and named within one of them", start)
+
+    def _check_pieces(self, count: int, size: int, start: int) -> None:
+        """One more value on a key that has many. ``size``: of what the client goes through for it."""
+        self._work -= size
+        if count > self.allowance.limits.pieces or self._work < 0:
+            raise self.source.error("too many pieces for one key: clients would need minutes to read this", start)
 
     def _check_override(self, old: Value | None, new: Value, key: str, start: int) -> None:
         """A key of the root whose value refers to its own earlier one: the client undoes whatever comes after it."""
@@ -222,6 +281,9 @@ class ClientParser:
             fields[path[-1]] = value  # no trace is left of what it replaces: it merges with any object before
             return
         put(fields, path[-1], value)
+        layers = fields[path[-1]].value
+        if isinstance(layers, Layers):
+            self._check_pieces(len(layers.items), len(layers.items), start)
 
     def _value(self, pos: int, start: int) -> tuple[Value, int]:
         """Values side by side. White space belongs to the string or substitution before it; after others it is lost."""
@@ -236,8 +298,11 @@ class ClientParser:
                     continue
                 break
             parts.append(part)
+            if len(parts) > BESIDE * self.allowance.limits.pieces:
+                raise self.source.error("too many values side by side for one key: write one string", start)
+            spaced = not text.startswith('"""', pos)  # after which the client loses white space
             pos = end
-            if isinstance(part, Substitution) or (isinstance(part, Value) and isinstance(part.value, str)):
+            if spaced and (isinstance(part, Substitution) or isinstance(part.value, str)):
                 after = self._past(_space, pos)
                 if after > pos:
                     parts.append(text[pos:after])
@@ -273,6 +338,8 @@ class ClientParser:
             path = path_of(match[2])
             if not path:
                 raise self._error("an empty substitution", pos)
+            if len(path) == 1 and self.depth > self._root:
+                self._name_within(path[0])
             return Substitution(path, bool(match[1]), ROOT, source, pos, self._own), match.start(3)
         if first == '"':
             return self._quoted(pos)
@@ -305,23 +372,34 @@ class ClientParser:
     def _items(self, opened: int) -> tuple[list[Value], int]:
         """Items; empty strings among them vanish."""
         self._enter(opened)
+        text = self.source.text
         items: list[Value] = []
         pos = opened + 1
         while True:
-            pos = self._past(_space, pos)
-            value, pos = self._value(pos, pos)
+            match = _simple_item(text, pos)
+            value = self._simple(match.groups(), _begin(match)) if match is not None else None
+            if match is not None and value is not None:
+                pos = match.end()
+            else:
+                pos = self._past(_space, pos)
+                value, pos = self._value(pos, pos)
             if value.value != "":
                 items.append(value)
             pos = self._past(_space, pos)
-            separator = _commas(self.source.text, pos)
+            separator = _commas(text, pos)
             if separator is None:
                 break
             pos = separator.end()
-        if not self.source.text.startswith("]", pos):
+        if not text.startswith("]", pos):
             raise self._error("expected a comma or a closing bracket", pos)
         self.depth -= 1
         self.allowance.take_values(self.source, len(items), opened)
         return items, pos + 1
+
+
+def _begin(match: re.Match[str]) -> int:
+    """Where the value of ``_simple_item`` begins."""
+    return match.start(1) - 1 if match[1] is not None else match.start(match.lastindex or 0)
 
 
 def path_of(key: str) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def _unescaped(source: Source, content: str, offset: int) -> str:
             return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
         found = chr(int(code, 16)) if code else _ESCAPES.get(letter)
         if found is None or "\ud800" <= found <= "\udfff":
-            raise source.error("not an escape that JSON has", offset + match.start())
+            raise source.error("not an escape that JSON has: write \\\\ for one backslash", offset + match.start())
         return found
 
     return _escape.sub(replace, content)

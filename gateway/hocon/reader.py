@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from .client import ClientParser, TabbedSource
+from .client import ClientParser
 from .include import Include
 from .parser import Allowance, Parser
 from .resolve import Resolver
+from .tabs import TabbedSource
 from .values import Limits, Source, Value
 
 Dialect = Literal["hocon", "pyhocon"]
@@ -22,6 +23,7 @@ def parse(
     dialect: Dialect = "hocon",
     limits: Limits = LIMITS,
     environment: Mapping[str, str] | None = None,
+    optional: Mapping[str, str] | None = None,
     include: Include | None = None,
     resolve: bool = True,
 ) -> Value:
@@ -30,6 +32,7 @@ def parse(
     :param name: how positions name the text: its path.
     :param dialect: ``hocon`` reads by the specification; ``pyhocon`` as the ClearML client's own parser reads.
     :param environment: where substitutions look after the text itself; None: nowhere.
+    :param optional: where those of the form ``${?x}`` look instead; None: in ``environment``, too.
     :param include: what answers include statements; None, and in the dialect ``pyhocon``: they are errors.
     :param resolve: whether substitutions are computed; else they stay, as ``Unresolved``.
     :raises HoconError: for anything that cannot be read, within time linear in the limits.
@@ -42,7 +45,7 @@ def parse(
         parser = ClientParser(TabbedSource(text, name), allowance) if client else Parser(source, allowance, include)
         root = Value(parser.parse(), source, 0)
         if resolve and parser.delayed:
-            Resolver(root, limits, environment, client=client).run()
+            Resolver(root, limits, environment, optional, client=client).run()
     except RecursionError:
         raise source.error("nested too deeply", 0) from None
     return root

@@ -7,6 +7,7 @@ it is and which keys it has; what lies within is *finished* afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from .delayed import Append, Concatenation, Delayed, Layers, Substitution, Where
@@ -19,6 +20,9 @@ OWN: Final = -1
 """Key of ``Delayed.results`` for what a concatenation comes to, whatever is below it."""
 
 
+SEVERAL_MISSING: Final = "the ClearML client writes null where several optional substitutions find nothing"
+
+
 class _Cycle(Exception):
     """An object or list was met within itself. The innermost value that is computed answers for it."""
 
@@ -27,12 +31,19 @@ class Resolver:
     """Computes every substitution of one tree, in place; ``client``: as the ClearML client does (clearml.md 7.3)."""
 
     def __init__(
-        self, root: Value, limits: Limits, environment: Mapping[str, str] | None, *, client: bool = False
+        self,
+        root: Value,
+        limits: Limits,
+        environment: Mapping[str, str] | None,
+        optional: Mapping[str, str] | None = None,
+        *,
+        client: bool = False,
     ) -> None:
         self._client = client
         self._root = root
         self._limits = limits
         self._environment = environment or {}
+        self._optional = self._environment if optional is None else optional
         self._with_environment = environment is not None
         self._left = limits.expansion
         self._depth = 0
@@ -152,13 +163,18 @@ class Resolver:
     def _layered(self, value: Value, layers: list[Value], count: int) -> Value | None:
         """What the ``count`` oldest layers come to: the newest that is no object, or the objects that are newer."""
         objects: list[tuple[Value, bool]] = []
-        if self._client and count > 1 and _refers_to_itself(layers[0]):
-            raise value.error("the ClearML client cannot read a value after one that refers to itself")
+        if self._client and count > 1:
+            _check_layers(layers[:count], value)
+        missing = False
         for value.value.busy in range(count - 1, -1, -1):
             layer = layers[value.value.busy]
             found = self._layer(layer, value)
             if found is None or (self._client and _is_nothing(found, layer, count)):
+                if missing and self._client:
+                    raise layer.error(SEVERAL_MISSING)
+                missing = True
                 continue
+            missing = False
             if type(found.value) is not dict:
                 if self._client:
                     self._check_hidden(layers, value)
@@ -167,7 +183,7 @@ class Resolver:
         if objects:
             return self._stacked(value, objects, layers[0].overridden if hides(layers[0]) else None)
         if self._client and count > 1:
-            raise value.error("the ClearML client writes null where several optional substitutions find nothing")
+            raise value.error(SEVERAL_MISSING)
         return None
 
     def _stacked(self, value: Value, objects: list[tuple[Value, bool]], hidden: Value | None) -> Value:
@@ -233,6 +249,8 @@ class Resolver:
                 found = self._lookup(part)
                 missing = found is None or (self._client and found.value is None and len(concatenation.parts) > 1)
                 if found is not None and not missing:
+                    if self._client and kind_of(found) is str and part is not concatenation.parts[-1]:
+                        found = found.replaced(written(found), found.text)  # the client makes text of all but the last
                     parts.append((found, True))
             elif not (missing and self._client and isinstance(part, str)):
                 missing = False
@@ -254,7 +272,8 @@ class Resolver:
                 self._check_found(substitution, found)
             if found is not None and not (substitution.optional and self._contains(found)):
                 return found
-        variable = self._environment.get(".".join(substitution.path))
+        environment = self._optional if substitution.optional else self._environment
+        variable = environment.get(".".join(substitution.path))
         if variable is not None:
             return substitution.value(variable)
         if substitution.optional:
@@ -342,7 +361,21 @@ class Resolver:
         if isinstance(new.value, Delayed) or (isinstance(new.value, dict) and isinstance(old.value, Delayed)):
             own = new.value.items if isinstance(new.value, Layers) and not borrowed else [new]
             return new.replaced(Layers([old, *own]))
+        if self._client and isinstance(new.value, dict):
+            return new  # of what an object replaces nothing is left: it merges with any object before
         return new if new.overridden else Value.over(new, old)
+
+
+def _check_layers(layers: list[Value], value: Value) -> None:
+    """Of the client: what may not be below another value. It comes back to one of several substitutions, and puts it
+    over what hides it.
+    """
+    if _refers_to_itself(layers[0]):
+        raise value.error("the ClearML client cannot read a value after one that refers to itself")
+    for layer, above in pairwise(layers):
+        both = isinstance(layer.value, Concatenation) and isinstance(above.value, Concatenation)
+        if both and len(layer.value.substitutions()) > 1:
+            raise above.error("the ClearML client would put the value of several substitutions over this one")
 
 
 def _borrowed(layer: Value) -> bool:

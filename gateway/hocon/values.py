@@ -32,6 +32,8 @@ class Limits:
     """Objects and lists within each other, and substitutions that wait for each other. Python sets a bound near 150."""
     values: int = 50_000
     """Entries of objects, items of lists, parts of concatenations."""
+    pieces: int = 250
+    """Values joined onto one key, in the dialect ``pyhocon``: the client's time grows with their square."""
     includes: int = 1000
     """Include statements, those that find nothing too."""
     expansion: int = 2 * 1024 * 1024

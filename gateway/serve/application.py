@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
 from gateway import __version__
+from gateway.serve import openapi, vaults
 from gateway.serve.admin.dialect import Admin
 from gateway.serve.answer import NAME, json_response
+from gateway.serve.authz.dialect import Authz
+from gateway.serve.authz.known import KnownAnswers
+from gateway.serve.authz.question import endpoint_of
 from gateway.serve.clearml import dialect as clearml
-from gateway.serve.connection import Server
+from gateway.serve.connection import Answers, Server
 from gateway.serve.dispatch import Owner, dispatch
+from gateway.serve.self_test import fast_path_problem
 from gateway.serve.target import parse_target
 
 if TYPE_CHECKING:
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.reload import Reloader
     from gateway.runtime import Live, Runtime
     from gateway.serve.target import RawTarget
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -30,6 +38,9 @@ class Application:
     def __init__(self, runtime: Runtime, reloader: Reloader) -> None:
         self._runtime = runtime
         self._admin = Admin(runtime, reloader)
+        self._authz = Authz(runtime.current)
+        self.known = KnownAnswers(runtime)
+        self.known.follow(self._authz)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing an endpoint does may end the connection without an answer."""
@@ -53,16 +64,32 @@ class Application:
         match owner:
             case Owner.CLEARML:
                 return await clearml.answer(live, request, target)
+            case Owner.VAULTS:
+                return await vaults.answer(live, request, target)
+            case Owner.AUTHZ:
+                return await self._ask(live, request, target)
             case Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=False)
             case Owner.ROOT:
                 return json_response(200, {"service": NAME, "version": f"Version {__version__}"})
             case Owner.LIVE:
                 return json_response(200, {"status": "ok"})
+            case Owner.OPENAPI:
+                return openapi.answer(request)
             case Owner.READY:
                 return json_response(*self._readiness())
             case _:
                 return json_response(404, {"error": "not found"})
+
+    async def _ask(self, live: Live, request: web.BaseRequest, target: RawTarget) -> web.StreamResponse:
+        """Answer a proxy."""
+        endpoint = endpoint_of(target.path)
+        if endpoint is None:
+            raise ValueError("not a path of forward auth")
+        if self._authz.live is not live:
+            self._authz = Authz(live)
+            self.known.follow(self._authz)
+        return cast("web.StreamResponse", await self._authz.answer(request, endpoint))
 
     def _readiness(self) -> tuple[int, dict[str, Any]]:
         """Ready until the daemon drains; a directory that is down does not make the daemon useless."""
@@ -75,12 +102,25 @@ class Application:
 class Runner(web.ServerRunner):
     """Carries the listeners of one handler. The standard access log costs more than an answer (perf.md C)."""
 
-    def __init__(self, handler: Handler, http: Http) -> None:
+    def __init__(self, handler: Handler, http: Http, answers: Answers | None = None) -> None:
         self._own = Server(handler, access_log=None, lingering_time=2.0)
+        self._answers = answers
         super().__init__(self._own, handle_signals=False)
         self.configure(http)
 
+    async def setup(self) -> None:
+        """Make ready to listen, and try whether known questions can be answered before they are parsed."""
+        await super().setup()
+        if self._answers is None:
+            return
+        if problem := await fast_path_problem():
+            log.error("session.fast_path is off, every question is parsed in full: with this aiohttp, %s", problem)
+        else:
+            self._own.answers = self._answers
+
     def configure(self, http: Http) -> None:
-        """Take over the times of a new snapshot."""
-        self._own.set_keepalive(http.keepalive)
+        """Take over the limits of a new snapshot."""
+        self._own.limit(
+            keepalive_seconds=http.keepalive, max_header=http.max_header, max_headers=http.max_headers
+        )
         self._shutdown_timeout = http.shutdown

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from gateway.serve.authz.question import endpoint_of
 from gateway.serve.target import RawTarget
 
 
@@ -16,12 +17,15 @@ class Owner(enum.Enum):
     ROOT = "/"
     LIVE = "/healthz/live"
     READY = "/healthz/ready"
+    OPENAPI = "/openapi.yaml"
     ADMIN = "admin"
+    AUTHZ = "authz"
     CLEARML = "clearml"
+    VAULTS = "vaults"
     NOBODY = "nobody"
 
 
-_EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY)}
+_EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY, Owner.OPENAPI)}
 
 _RESERVED: Final = re.compile(r"/v1/|/favicon\.ico$|/robots\.txt$|/openapi\.yaml$")
 """Look like ClearML's, but are other owners' names: the Vault dialect's prefix, and what browsers ask for."""
@@ -37,6 +41,10 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
         return owner, target
     if target.path.startswith("/admin/"):
         return Owner.ADMIN, target
+    if target.path.startswith("/api/vaults/"):
+        return Owner.VAULTS, target
+    if endpoint_of(target.path) is not None:
+        return Owner.AUTHZ, target
     # The web server in front of ClearML's API strips this prefix; clients may come either way.
     path = target.path.removeprefix("/api") if target.path.startswith("/api/") else target.path
     if _CLEARML.fullmatch(path) and not _RESERVED.match(path):

@@ -20,5 +20,7 @@ class RawTarget:
 def parse_target(raw: str) -> RawTarget:
     """Cut a request target (RFC 9112 3.2): the absolute form loses its authority, a fragment is dropped."""
     without_fragment = raw.partition("#")[0]
-    path, _, query = _ABSOLUTE.sub("", without_fragment, count=1).partition("?")
+    # Matched at the beginning only: a search would begin anew at every letter of a long path.
+    absolute = _ABSOLUTE.match(without_fragment)
+    path, _, query = without_fragment[absolute.end() if absolute else 0 :].partition("?")
     return RawTarget(path or "/", query)

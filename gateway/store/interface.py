@@ -17,6 +17,10 @@ from gateway.identity import Account, Group
 
 PAGE: Final = 100
 """Rows in one page of a listing, unless the caller asks for fewer or more."""
+PURGE_SECONDS: Final = 30 * 24 * 3600
+"""How long the versions of a deleted vault are kept."""
+OWN_VAULTS: Final = 20
+"""Personal vaults of one person; as many deleted ones are kept."""
 TOUCH_SECONDS: Final = 60
 """``tokens_touch`` writes a row at most once in this time."""
 
@@ -27,6 +31,10 @@ class StoreError(Exception):
 
 class Conflict(StoreError):
     """The write contradicts what is stored: a duplicate, a use too many, a lost race. Nothing was changed."""
+
+
+class OverLimit(StoreError):
+    """Somebody would have more than one person may. Nothing was changed; the text is for them."""
 
 
 class StoreUnavailable(StoreError):
@@ -206,6 +214,78 @@ class Layer:
     """In the order of their paths."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultRow:
+    """A ClearML vault as it stands. Both texts are opened here and sealed in the database."""
+
+    id: str
+    company: str
+    """Whose it is; of scope ``user`` the owner's when it was saved last."""
+    scope: str
+    """``organization``, ``group`` or ``user``."""
+    owner: str
+    """Id of a group or of an identity; empty for the organisation."""
+    type: str
+    format: str
+    enabled: bool
+    description: str
+    text: str = field(repr=False)
+    """As it was written."""
+    delivered: str = field(repr=False)
+    """As clients get it."""
+    created_at: int
+    updated_at: int
+    updated_by: str
+    version: int = 0
+    """Counts the saves from 1, the one before a deletion included; 0: not stored."""
+    damaged: bool = False
+    """Its texts do not open: another master key, or changed bytes. Both are empty here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultVersion:
+    """What a vault was before a later save, or before its deletion."""
+
+    vault: str
+    version: int
+    company: str
+    scope: str
+    owner: str
+    type: str
+    format: str
+    enabled: bool
+    description: str
+    text: str = field(repr=False)
+    at: int
+    """When this version was saved."""
+    by: str
+    damaged: bool = False
+    """Its text does not open, and is empty here."""
+    deleted_at: int | None = None
+    """When the vault was deleted; None while it exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group made through an API."""
+
+    id: str
+    company: str
+    name: str
+    description: str
+    members: frozenset[str]
+    """Ids of identities."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersRoom:
+    """How much the vaults of one owner may take."""
+
+    vaults: int
+    bytes: int
+    """Of their texts together."""
+
+
 class Store(Protocol):
     """What every engine does. Any verb may raise ``StoreUnavailable``."""
 
@@ -219,8 +299,8 @@ class Store(Protocol):
         """Delete what has ended, at most ``limit`` rows of each kind, and return how many; repeat until it is 0.
 
         Ended are sessions revoked until now, tokens expired or revoked, wrapped answers nobody came for, failures past
-        their window and lock. A pruned
-        access key needs no trace: anything of its form is never sent to a directory.
+        their window and lock, versions of vaults deleted ``PURGE_SECONDS`` ago. A pruned access key needs no trace:
+        anything of its form is never sent to a directory.
         """
 
     def version(self) -> int:
@@ -235,8 +315,13 @@ class Store(Protocol):
         backend_id: str,
         granted: Mapping[str, object],
         now: int,
+        accepts: str = "",
     ) -> IdentityRow:
-        """Insert or update by (server, external_id). ``id``, ``created_at`` and ``valid_after`` of a known row stay."""
+        """Insert or update by (server, external_id). ``id``, ``created_at`` and ``valid_after`` of a known row stay.
+
+        With ``accepts`` the whitelist's entry of that address becomes accepted by this identity in the same step;
+        ``Conflict``, and nothing is stored, where there is none or another identity has accepted it.
+        """
 
     async def identity(self, identity_id: str) -> IdentityRow | None:
         """Inline."""
@@ -248,6 +333,9 @@ class Store(Protocol):
         self, *, backend_id: str | None = None, username: str | None = None, after: str = "", limit: int = PAGE
     ) -> list[IdentityRow]:
         """One page in the order of ``id``, beginning behind ``after``. ``username`` is compared folded. Inline."""
+
+    async def identities_of_company(self, company: str, *, offset: int = 0, limit: int = PAGE) -> list[IdentityRow]:
+        """One page, in the order of ``id``, of those who were of a company when last seen and are not gone."""
 
     async def identity_invalidate(self, identity_id: str, valid_after: int) -> bool:
         """Kill tokens issued before ``valid_after``, which never moves back. False: no such identity."""
@@ -280,6 +368,9 @@ class Store(Protocol):
 
     async def token_renew(self, accessor: str, expires_at: int) -> bool:
         """Set a new end, at most ``max_expires_at``. False: no such token, or revoked."""
+
+    async def token_label(self, accessor: str, label: str) -> bool:
+        """Name a token anew. False: no such token, or revoked."""
 
     async def tokens_touch(self, batch: Sequence[Touch]) -> None:
         """Note last uses, each row at most once in ``TOUCH_SECONDS``. Unknown hashes are passed over."""
@@ -325,10 +416,7 @@ class Store(Protocol):
         """Add address -> role; returns the folded addresses that are new. An existing entry stays as it is."""
 
     async def whitelist_remove(self, emails: Sequence[str]) -> list[str]:
-        """Remove pending entries; returns the folded addresses that went."""
-
-    async def whitelist_accept(self, email: str, identity: str, now: int) -> bool:
-        """Mark as accepted at the first login. False: no entry, or accepted before."""
+        """Remove entries that are pending, or whose person is gone; returns the folded addresses that went."""
 
     async def domains(self) -> list[str]:
         """Folded, sorted. Inline."""
@@ -353,6 +441,47 @@ class Store(Protocol):
         ``Conflict`` when somebody else has written since the layer was read. ``ValueError`` or ``TypeError`` for an
         empty path and for what is not JSON.
         """
+
+    def vaults_revision(self) -> int:
+        """A number that moves when any process wrote a vault or a group. Inline; compare for inequality only."""
+
+    async def vault(self, vault_id: str) -> VaultRow | None:
+        """A text that does not open makes it ``damaged``, for the verbs below as well. Inline."""
+
+    async def vaults(self, scopes: Sequence[str], owner: str | None = None) -> list[VaultRow]:
+        """The vaults of these scopes (of one owner), in the order of their creation."""
+
+    async def vault_save(
+        self, vault: VaultRow, expected_version: int, *, keep: int, room: OwnersRoom | None = None
+    ) -> int:
+        """Insert (``expected_version`` 0) or replace; the new version. What was before is kept as a version.
+
+        Of the kept versions the newest ``keep`` stay. ``Conflict`` when the stored vault has another version than
+        expected; ``OverLimit`` when the vaults of this scope and owner would not fit into ``room``. Scope, place in the
+        order and time of creation of a known vault, be it deleted, stay as they are; ``vault.version`` counts for
+        nothing.
+        """
+
+    async def vaults_delete(self, vault_ids: Sequence[str], at: int) -> int:
+        """Delete those that exist and return how many; each remains as a version for ``PURGE_SECONDS``.
+
+        Of scope ``user`` the ``OWN_VAULTS`` that were deleted last remain, for each owner.
+        """
+
+    async def vaults_deleted(self) -> list[VaultVersion]:
+        """The last version of each deleted vault that is kept, the last deleted first."""
+
+    async def vault_versions(self, vault_id: str) -> list[VaultVersion]:
+        """What was kept of a vault, the newest first, its present state not among it."""
+
+    async def groups(self) -> list[GroupRow]:
+        """All groups made through an API, in the order of their creation. Inline."""
+
+    async def group_save(self, group: GroupRow) -> None:
+        """Insert or replace by id. ``Conflict`` when another group of the company has the name (folded)."""
+
+    async def groups_delete(self, group_ids: Sequence[str]) -> int:
+        """Delete those that exist and return how many. Vaults of the group stay and apply to nobody."""
 
     async def keys(self) -> list[KeyRow]:
         """The key ring, oldest first; ``SealBroken`` when the master key is another one. Inline."""

@@ -9,14 +9,26 @@ from typing import Any, Final, TypeVar
 
 from gateway.grants.lockout import Counter, Kind
 from gateway.identity import Account, Group, fold_name
-from gateway.store.interface import IdentityRow, KeyRow, Setting, SettingChange, TokenRow, WhitelistRow, WrappedRow
-from gateway.store.sealing import Sealer
+from gateway.store.interface import (
+    PURGE_SECONDS,
+    IdentityRow,
+    KeyRow,
+    Setting,
+    SettingChange,
+    TokenRow,
+    VaultRow,
+    VaultVersion,
+    WhitelistRow,
+    WrappedRow,
+)
+from gateway.store.sealing import SealBroken, Sealer
 
 Values = Sequence[Any]
 R = TypeVar("R")
 
 KEYS_TABLE: Final = "signing_keys"
 SETTINGS_TABLE: Final = "settings"
+VAULTS_TABLE: Final = "vaults"
 WRAPPED_TABLE: Final = "wrapped"
 _IDENTITY_FIELDS: Final = tuple(field.name for field in fields(IdentityRow))
 _TOKEN_FIELDS: Final = tuple(field.name for field in fields(TokenRow))
@@ -26,6 +38,13 @@ COUNTER: Final = ", ".join(field.name for field in fields(Counter)).replace("has
 WHITELIST: Final = ", ".join(field.name for field in fields(WhitelistRow))
 WRAPPED: Final = ", ".join(field.name for field in fields(WrappedRow))
 KEY: Final = ", ".join(field.name for field in fields(KeyRow)).replace("private", "private_sealed")
+VAULT: Final = (
+    "id, company, scope, owner, type, format, enabled, description, text_sealed, delivered_sealed, "
+    "created_at, updated_at, updated_by, version"
+)
+VAULT_VERSION: Final = (
+    'vault, version, company, scope, owner, type, format, enabled, description, text_sealed, at, "by", purge_at'
+)
 SETTING: Final = 'path, value, secret_sealed, generation, at, "by"'
 """The columns of a table in the order of its row's fields."""
 
@@ -151,3 +170,57 @@ def setting(values: Values, sealer: Sealer) -> Setting:
     return Setting(
         tuple(json.loads(path)), None if text is None else json.loads(text), sealed is not None, at, by, generation
     )
+
+
+def vault_values(row: VaultRow, version: int, sealer: Sealer) -> tuple[object, ...]:
+    """For the columns ``VAULT``.
+
+    A text is sealed for its vault and version: it is moved to the kept versions as it is, and opens as no other one.
+    """
+    text, delivered = (
+        sealer.seal(content.encode(), VAULTS_TABLE, _sealed_for(row.id, version, what))
+        for content, what in ((row.text, "text"), (row.delivered, "delivered"))
+    )
+    return (
+        row.id, row.company, row.scope, row.owner, row.type, row.format, int(row.enabled), row.description, text,
+        delivered, row.created_at, row.updated_at, row.updated_by, version,
+    )  # fmt: skip
+
+
+def vault(values: Values, sealer: Sealer) -> VaultRow:
+    """From the columns ``VAULT``."""
+    vault_id, company, scope, owner, kind, form, enabled, description, *sealed, created, updated, by, version = values
+    opened = [
+        _opened(text, vault_id, version, what, sealer)
+        for text, what in zip(sealed, ("text", "delivered"), strict=True)
+    ]
+    damaged = None in opened
+    text, delivered = ("", "") if damaged else map(str, opened)
+    return VaultRow(
+        id=vault_id, company=company, scope=scope, owner=owner, type=kind, format=form, enabled=bool(enabled),
+        description=description, text=text, delivered=delivered, created_at=created, updated_at=updated,
+        updated_by=by, version=version, damaged=damaged,
+    )  # fmt: skip
+
+
+def vault_version(values: Values, sealer: Sealer) -> VaultVersion:
+    """From the columns ``VAULT_VERSION``."""
+    vault_id, version, company, scope, owner, kind, form, enabled, description, sealed, at, by, purge_at = values
+    text = _opened(sealed, vault_id, version, "text", sealer)
+    return VaultVersion(
+        vault=vault_id, version=version, company=company, scope=scope, owner=owner, type=kind, format=form,
+        enabled=bool(enabled), description=description, text=text or "", at=at, by=by, damaged=text is None,
+        deleted_at=None if purge_at is None else purge_at - PURGE_SECONDS,
+    )  # fmt: skip
+
+
+def _opened(sealed: bytes, vault_id: str, version: int, what: str, sealer: Sealer) -> str | None:
+    """A text of a vault; None where it does not open, which must not cost anybody the other vaults."""
+    try:
+        return sealer.open(sealed, VAULTS_TABLE, _sealed_for(vault_id, version, what)).decode()
+    except SealBroken:
+        return None
+
+
+def _sealed_for(vault_id: str, version: int, what: str) -> str:
+    return f"{vault_id}\0{version}\0{what}"

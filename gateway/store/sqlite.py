@@ -2,7 +2,7 @@
 
 Writes go through one thread with group commit (``writer.py``). Reads run inline on the loop's thread over a
 query-only connection: in WAL mode they never wait for a writer, be it in this process or another, and a point read
-costs about 5 us. The one listing that may scan runs in a thread with a connection of its own. Several processes may
+costs about 5 us. Listings that may scan run in a thread with a connection of their own. Several processes may
 use one file.
 """
 
@@ -12,11 +12,11 @@ import asyncio
 import json
 import sqlite3
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 from gateway.grants import lockout
 from gateway.grants.lockout import Counter, Key, Settings
@@ -37,7 +37,10 @@ from gateway.store.interface import (
     WrappedRow,
 )
 from gateway.store.sealing import Sealer
+from gateway.store.sqlite_vaults import VaultTables
 from gateway.store.writer import QUEUE_LIMIT, Writer
+
+R = TypeVar("R")
 
 _READ_TIMEOUT: Final = 0.1
 """Seconds an inline read may wait, which it does only while another process recovers the log after a crash."""
@@ -54,6 +57,10 @@ _IDENTITY_SAVE: Final = f"""
     ON CONFLICT (server, external_id) DO UPDATE SET gone_at = NULL,
         {", ".join(f"{name} = excluded.{name}" for name in _ACCOUNT_COLUMNS.split(", ")[2:])}
     RETURNING {rows.IDENTITY}"""  # noqa: S608 - constants
+
+_ACCEPT: Final = """
+    UPDATE whitelist SET accepted_at = coalesce(accepted_at, ?), identity = ?
+    WHERE email = ? AND (identity IS NULL OR identity = ?)"""
 
 _TOKEN_ADD: Final = f"INSERT INTO tokens ({rows.TOKEN}) VALUES ({', '.join('?' * (rows.TOKEN.count(',') + 1))})"  # noqa: S608
 
@@ -106,10 +113,12 @@ _PRUNE: Final = (
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE revoked_at <= :now LIMIT :limit)",
     "DELETE FROM failures WHERE key_hash IN (SELECT key_hash FROM failures WHERE expires_at <= :now LIMIT :limit)",
     "DELETE FROM wrapped WHERE hash IN (SELECT hash FROM wrapped WHERE expires_at <= :now LIMIT :limit)",
+    """DELETE FROM vault_versions WHERE (vault, version) IN (
+        SELECT vault, version FROM vault_versions WHERE purge_at <= :now LIMIT :limit)""",
 )
 
 
-class SqliteStore:
+class SqliteStore(VaultTables):
     """``interface.Store`` over one file. Made by ``open``; use it from one event loop at a time."""
 
     def __init__(
@@ -177,13 +186,21 @@ class SqliteStore:
         backend_id: str,
         granted: Mapping[str, object],
         now: int,
+        accepts: str = "",
     ) -> IdentityRow:
         values = {
             **rows.account_values(account, granted),
             "id": uuid.uuid4().hex, "company": company, "role": role, "backend_id": backend_id, "checked_at": now,
         }  # fmt: skip
-        [saved] = await self._writer.run(lambda connection: connection.execute(_IDENTITY_SAVE, values).fetchall())
-        return rows.identity(saved)
+
+        def job(connection: sqlite3.Connection) -> IdentityRow:
+            [saved] = connection.execute(_IDENTITY_SAVE, values).fetchall()
+            row = rows.identity(saved)
+            if accepts and not connection.execute(_ACCEPT, (now, row.id, fold_name(accepts), row.id)).rowcount:
+                raise Conflict("the whitelist's entry was accepted by somebody else, or is gone")
+            return row
+
+        return await self._writer.run(job)
 
     async def identity(self, identity_id: str) -> IdentityRow | None:
         return rows.one(self._select(rows.IDENTITY, "identities WHERE id = ?", identity_id), rows.identity)
@@ -199,6 +216,11 @@ class SqliteStore:
         where, values = _filter("id", after, {"backend_id": backend_id, "username_key": folded})
         found = self._select(rows.IDENTITY, f"identities WHERE {where} ORDER BY id LIMIT ?", *values, limit)
         return [rows.identity(values) for values in found]
+
+    async def identities_of_company(self, company: str, *, offset: int = 0, limit: int = PAGE) -> list[IdentityRow]:
+        where = "company = ? AND gone_at IS NULL ORDER BY id LIMIT ? OFFSET ?"
+        sql = f"SELECT {rows.IDENTITY} FROM identities WHERE {where}"  # noqa: S608 - constants; values are bound
+        return await self._scan(sql, [company, limit, offset], rows.identity)
 
     async def identity_invalidate(self, identity_id: str, valid_after: int) -> bool:
         sql = "UPDATE identities SET valid_after = max(valid_after, ?) WHERE id = ?"
@@ -227,17 +249,9 @@ class SqliteStore:
         after: str = "",
         limit: int = PAGE,
     ) -> list[TokenRow]:
-        self._writer.check_open()
         where, values = _filter("accessor", after, {"identity": identity, "server": server, "kind": kind})
         sql = f"SELECT {rows.TOKEN} FROM tokens WHERE {where} ORDER BY accessor LIMIT ?"  # noqa: S608
-        return await asyncio.to_thread(self._list_tokens, sql, [*values, limit])
-
-    def _list_tokens(self, sql: str, values: Sequence[object]) -> list[TokenRow]:
-        try:
-            with closing(schema.connect(self._path, busy_timeout=self._busy_timeout, query_only=True)) as connection:
-                return [rows.token(found) for found in connection.execute(sql, values)]
-        except (sqlite3.Error, ValueError) as error:
-            raise schema.translate(error, self._path) from None
+        return await self._scan(sql, [*values, limit], rows.token)
 
     async def token_use(self, token_hash: bytes) -> int:
         sql = """UPDATE tokens SET uses_left = uses_left - 1
@@ -251,6 +265,10 @@ class SqliteStore:
         sql = """UPDATE tokens SET expires_at = min(?, coalesce(max_expires_at, ?))
                  WHERE accessor = ? AND revoked_at IS NULL"""
         return await self._execute(sql, expires_at, expires_at, accessor) > 0
+
+    async def token_label(self, accessor: str, label: str) -> bool:
+        sql = "UPDATE tokens SET label = ? WHERE accessor = ? AND revoked_at IS NULL"
+        return await self._execute(sql, label, accessor) > 0
 
     async def tokens_touch(self, batch: Sequence[Touch]) -> None:
         sql = """UPDATE tokens SET last_used_at = ?1, last_used_from = ?2
@@ -354,17 +372,14 @@ class SqliteStore:
         return await self._writer.run(job)
 
     async def whitelist_remove(self, emails: Sequence[str]) -> list[str]:
-        sql = "DELETE FROM whitelist WHERE email = ? AND accepted_at IS NULL"
+        sql = """DELETE FROM whitelist WHERE email = ? AND (accepted_at IS NULL
+                 OR identity IN (SELECT id FROM identities WHERE gone_at IS NOT NULL))"""
         folded = dict.fromkeys(map(fold_name, emails))
 
         def job(connection: sqlite3.Connection) -> list[str]:
             return [email for email in folded if connection.execute(sql, (email,)).rowcount]
 
         return await self._writer.run(job)
-
-    async def whitelist_accept(self, email: str, identity: str, now: int) -> bool:
-        sql = "UPDATE whitelist SET accepted_at = ?, identity = ? WHERE email = ? AND accepted_at IS NULL"
-        return await self._execute(sql, now, identity, fold_name(email)) > 0
 
     async def domains(self) -> list[str]:
         return [domain for (domain,) in self._read("SELECT domain FROM domains ORDER BY domain")]
@@ -438,6 +453,20 @@ class SqliteStore:
     async def _execute(self, sql: str, *values: object) -> int:
         """Write with one statement; how many rows it changed."""
         return await self._writer.run(lambda connection: connection.execute(sql, values).rowcount)
+
+    async def _scan(self, sql: str, values: Sequence[object], make: Callable[[rows.Values], R]) -> list[R]:
+        """Read what may take long in a thread, over a connection of its own."""
+        self._writer.check_open()
+
+        def job() -> list[R]:
+            try:
+                reader = schema.connect(self._path, busy_timeout=self._busy_timeout, query_only=True)
+                with closing(reader):
+                    return [make(found) for found in reader.execute(sql, values)]
+            except (sqlite3.Error, ValueError) as error:
+                raise schema.translate(error, self._path) from None
+
+        return await asyncio.to_thread(job)
 
     def _select(self, columns: str, where: str, *values: object) -> list[rows.Values]:
         return self._read(f"SELECT {columns} FROM {where}", *values)  # noqa: S608 - constants; values are bound

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal, Protocol, TextIO
 
+from gateway.printable import printable_json
 from gateway.telemetry.logs import random_id, utc
 from gateway.telemetry.writer import LineWriter
 
@@ -100,7 +101,7 @@ class AuditWriter:
 
     def write(self, event: Event) -> None:
         """Queue one event."""
-        self._writer.write(lambda: _encode({name: getattr(event, name) for name in _FIELDS}))
+        self._writer.write(lambda: printable_json(_encode({name: getattr(event, name) for name in _FIELDS})))
 
     def reopen(self) -> None:
         """Open the file by its name again. Raises OSError."""

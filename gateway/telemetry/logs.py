@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any, Literal, TextIO
 
+from gateway.printable import printable, printable_json
 from gateway.telemetry.writer import LineWriter
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -28,7 +29,7 @@ class JsonFormatter(logging.Formatter):
         line.update((key, value) for key, value in vars(record).items() if key not in _PLAIN)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return printable_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -36,16 +37,11 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one record."""
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        text = f"{clock} {record.levelname.lower():7} {printable(record.getMessage())}"
+        clock, message = time.strftime("%H:%M:%S", time.localtime(record.created)), record.getMessage()
+        text = f"{clock} {record.levelname.lower():7} {printable(message, len(message))}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
-
-
-def printable(text: str) -> str:
-    """Escape what could start a new line or steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def random_id() -> str:

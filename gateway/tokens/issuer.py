@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Account, Grant, Identity
 from gateway.telemetry.logs import random_id
 from gateway.tokens import jwt
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from gateway.store.interface import Store
 
 ISSUER: Final = "ldap-gateway"
+CLOCK_SKEW: Final = 30
+"""Seconds by which a token may be of the future: this machine's clock, or another's, was set back."""
 _SERVICE: Final = "service:"
+_LATEST: Final = 1 << 53
+"""Numeric dates beyond are no dates: every reader of JSON can still hold this one."""
 
 
 class Revoked(Exception):
@@ -120,8 +125,15 @@ class Issuer:
         for name, kind in (("exp", int), ("iat", int), ("session_id", str), ("sub", str)):
             if not isinstance(claims.get(name), kind):
                 raise jwt.InvalidToken(f'Token is missing the "{name}" claim')
-        if "act" in claims and not (isinstance(claims["act"], dict) and isinstance(claims["act"].get("sub"), str)):
-            raise jwt.InvalidToken('Invalid "act" claim')
+        for name, usable in (
+            ("exp", claims["exp"] <= _LATEST),
+            ("iat", claims["iat"] >= 0),
+            ("session_id", is_text(claims["session_id"])),
+            ("sub", is_text(claims["sub"])),
+            ("act", "act" not in claims or (isinstance(claims["act"], dict) and is_text(claims["act"].get("sub")))),
+        ):
+            if not usable:
+                raise jwt.InvalidToken(f'Invalid "{name}" claim')
         return claims
 
     def _verify(self, token: str, now: int) -> dict[str, Any]:
@@ -129,11 +141,11 @@ class Issuer:
         *others, last = self._secrets
         for secret in others:
             try:
-                return jwt.decode(token, secret, now)
+                return jwt.decode(token, secret, now, early=CLOCK_SKEW)
             except jwt.InvalidToken as error:
                 if error.reason != jwt.BAD_SIGNATURE:
                     raise
-        return jwt.decode(token, last, now)
+        return jwt.decode(token, last, now, early=CLOCK_SKEW)
 
     async def _owner(self, claims: Mapping[str, Any]) -> Identity | None:
         if await self._store.session_revoked(claims["session_id"]):
@@ -141,11 +153,11 @@ class Issuer:
         identity = await self._identity(claims["sub"], claims["iat"])
         if identity is None or "act" not in claims:
             return identity
-        # A token made by impersonation lives no longer than whoever made it, and never administrates the gateway.
+        # A token made by impersonation lives no longer than whoever made it, and than their right to.
         actor = await self._identity(claims["act"]["sub"], claims["iat"])
-        if actor is None:
+        if actor is None or not may_act_for(actor, identity):
             return None
-        return replace(identity, actor=actor.id, grant=replace(identity.grant, admin=False))
+        return acted_for(identity, actor)
 
     async def _identity(self, subject: str, issued_at: int) -> Identity | None:
         if subject.startswith(_SERVICE):
@@ -157,6 +169,28 @@ class Issuer:
         self._cache.move_to_end(key)
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
+
+
+def may_act_for(actor: Identity, person: Identity) -> bool:
+    """Whether somebody's role lets them act for a person, or for themselves: root in any company, system and admin in
+    their own (clearml.md 2)."""
+    return actor.grant.clearml_role in ADMIN_ROLES and actor.grant.reach in (None, person.grant.company)
+
+
+def acted_for(person: Identity, actor: Identity) -> Identity:
+    """A person as somebody else acts for them: never as administrator of the gateway (DECISIONS 8)."""
+    return replace(person, actor=actor.id, actor_label=actor.label, grant=replace(person.grant, admin=False))
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a string, and one that can be written: JSON can spell halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def service_identities(configuration: Configuration) -> dict[str, Identity]:

@@ -38,10 +38,11 @@ def encode(claims: Mapping[str, Any], secret: bytes) -> str:
     return (signing_input + b"." + _sign(signing_input, secret)).decode()
 
 
-def decode(token: str, secret: bytes, now: int, leeway: int = 0) -> Claims:
+def decode(token: str, secret: bytes, now: int, leeway: int = 0, early: int = 0) -> Claims:
     """The claims of a token signed with ``secret`` and valid at ``now`` (seconds), give or take ``leeway`` seconds.
 
-    ``InvalidToken`` otherwise. What the claims mean is the caller's to check.
+    It may be issued ``early`` seconds after ``now``, or ``leeway`` where that is more. ``InvalidToken`` otherwise. What
+    the claims mean is the caller's to check.
     """
     if len(token) > MAX_SIZE:
         raise InvalidToken("Token is too long")
@@ -60,7 +61,7 @@ def decode(token: str, secret: bytes, now: int, leeway: int = 0) -> Claims:
     if not hmac.compare_digest(_sign(signing_input, secret), signature):
         raise InvalidToken(BAD_SIGNATURE)
     claims = _parse(body, "payload")
-    _check_claims(claims, now, leeway)
+    _check_claims(claims, now, leeway, max(leeway, early))
     return claims
 
 
@@ -139,8 +140,8 @@ def _critical(extensions: object) -> str:
     return "Unsupported critical extension"
 
 
-def _check_claims(claims: Claims, now: int, leeway: int) -> None:
-    if "iat" in claims and _date(claims["iat"], "Issued At claim (iat)") > now + leeway:
+def _check_claims(claims: Claims, now: int, leeway: int, early: int) -> None:
+    if "iat" in claims and _date(claims["iat"], "Issued At claim (iat)") > now + early:
         raise InvalidToken("The token is not yet valid (iat)")
     if "nbf" in claims and _date(claims["nbf"], "Not Before claim (nbf)") > now + leeway:
         raise InvalidToken("The token is not yet valid (nbf)")

@@ -235,6 +235,11 @@ def test_commands(tmp_path: Path) -> None:
         done = command("reload", **where)
         assert done.returncode == 0
         assert done.stdout.endswith("Generation 2 is in force.\nIn force only after a restart: uvloop\n")
+        done = command("reload", **where)
+        assert re.fullmatch(
+            r"Already in force: generation 2 was applied by another reload, [0-9]+s ago\.\n"
+            r"(~ .*\n){2}In force only after a restart: uvloop\n", done.stdout
+        ), done.stdout  # fmt: skip
         assert command("diff", **where).stdout == "In force only after a restart: uvloop\nNothing would change.\n"
         done = command("forget", "users.ada", **where)
         assert (done.returncode, done.stderr) == (1, "error: nothing is stored for users.ada\n")
@@ -246,6 +251,38 @@ def test_commands(tmp_path: Path) -> None:
             assert done.returncode == 78, (arguments, done)
             assert f"error: {file}:1:1: lockuot: unknown key" in done.stderr
             assert f"error: {file}:2:1: admins: " in done.stderr
+
+
+def test_a_reload_that_the_watcher_has_overtaken(tmp_path: Path) -> None:
+    """What was applied, when and by whom, instead of nothing."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(configuration())
+    where = {"CLEARML__state_dir": str(tmp_path / "state")}
+    with running(tmp_path, files=[file]) as daemon:
+        shown = command("reload", **where).stdout
+        assert re.fullmatch(r"Already in force: generation 1 was applied at the start, [0-9]+[sm] ago\.\n", shown), shown
+        file.write_text(configuration("Countess"))
+        daemon.wait_for_event(action="configuration.apply", generation=2, reason="file")
+        shown = command("reload", **where).stdout
+        assert shown.startswith("Already in force: generation 2 was applied by the watcher, "), shown
+        assert shown.endswith('~ users.ada.name: "Ada" -> "Countess"\n'), shown
+        applied = [event for event in daemon.events if event["action"] == "configuration.apply"]
+        assert [(event["generation"], event["reason"]) for event in applied] == [(1, "start"), (2, "file")]
+
+
+def test_status_tells_what_logins_fail_of(tmp_path: Path) -> None:
+    """A directory that answers is up, and may yet be asked for what it does not have."""
+    file = tmp_path / "gateway.yaml"
+    where = {"CLEARML__state_dir": str(tmp_path / "state")}
+    with Slapd.start(COMPANY, directory=tmp_path / "slapd") as slapd:
+        file.write_text(configuration(servers=[slapd.server(search_base_dns=["ou=typo,dc=example,dc=com"])]))
+        with running(tmp_path, files=[file]) as daemon:
+            assert "last failure" not in command("status", **where).stdout
+            assert daemon.login("alan", "enigma").status == 500
+            shown = command("status", **where).stdout
+            assert "directory corp   up since" in shown
+            found = re.search(r"  last failure (\S+Z): (.*)", shown)
+            assert found and "ou=typo,dc=example,dc=com" in found[2] and "32 noSuchObject" in found[2], shown
 
 
 def test_no_daemon(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from gateway.config.load import ConfigurationError, Problem, Snapshot, load
 from gateway.config.schema import Configuration, Secret, TcpAddress, UnixAddress
 
 SERVER = {
-    "CLEARML__servers__ldap__host": "ldap.example.com",
+    "CLEARML__servers__ldap__host": "localhost",
     "CLEARML__servers__ldap__search_base_dns": "dc=example,dc=com",
 }
 """The least that a server needs."""
+CLEAR = "passwords cross the network to"
+"""Begins what is said of a server without TLS on another host; most servers of the tables are such."""
 NOBODY = "nobody can log in: no servers and no users"
 """What is said of a configuration without either; most rows of the tables are such."""
 
@@ -59,7 +61,7 @@ def said(tmp_path: Path, text: str, name: str = "gateway.conf", **environment: s
     except ConfigurationError as error:
         problems = error.problems
     lines = [f"{problem.severity}: {without_place(problem, tmp_path / name)}" for problem in problems]
-    return [line.replace(str(tmp_path), "D") for line in lines if NOBODY not in line]
+    return [line.replace(str(tmp_path), "D") for line in lines if NOBODY not in line and CLEAR not in line]
 
 
 def problems_of(tmp_path: Path, text: str, name: str = "gateway.toml", **environment: str) -> list[str]:

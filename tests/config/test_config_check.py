@@ -33,12 +33,33 @@ def test_good() -> None:
 
 
 def test_environment_alone() -> None:
-    done = check(CLEARML__no__such="x")
-    assert done.returncode == 0
+    done = check(CLEARML__no__such="x", CLEARML__users__ada__disabled="true")
+    assert (done.returncode, done.stdout) == (0, "The configuration is good.\n")
+    assert done.stderr.splitlines() == ["warning: CLEARML__no__such: no: unknown key"]
+
+
+@pytest.mark.parametrize("more", [(), ("--connect",)])
+def test_nothing_to_check(more: tuple[str, ...]) -> None:
+    """Somebody has forgotten -c FILE: that must not pass for a good configuration."""
+    done = check(*more, CLEARML__no__such="x")
+    assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.splitlines() == [
         "warning: CLEARML__no__such: no: unknown key",
-        "warning: configuration: nobody can log in: no servers and no users",
+        "error: configuration: nothing to check: no -c FILE, and the environment has no servers and no users",
     ]
+
+
+def test_nobody_can_log_in(tmp_path: Path) -> None:
+    """The daemon starts with such a file, too, and an API may add people later; but it is not called good."""
+    (tmp_path / "a.conf").write_text("log.level = info")
+    done = check("-c", str(tmp_path / "a.conf"))
+    assert (done.returncode, done.stdout) == (0, "Nothing is wrong with the configuration, but nobody can log in.\n")
+    assert done.stderr == "warning: configuration: nobody can log in: no servers and no users\n"
+
+
+def test_no_directory_to_connect_to() -> None:
+    done = check("--connect", "-c", str(CONF / "quickstart.conf"))
+    assert (done.returncode, done.stdout) == (0, "The configuration is good. There is no directory to connect to.\n")
 
 
 def test_bad(tmp_path: Path) -> None:

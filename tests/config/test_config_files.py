@@ -155,7 +155,7 @@ BROKEN = [
     (".toml", b"a = " + b"9" * 5000, "not valid TOML"),
     (".toml", b"a = " + b"[" * 5000, "nested too deeply"),
     (".yaml", b"a: [", "not valid YAML"),
-    (".yaml", b"log:\n  level: info\n  level: debug", "the key level is given twice"),
+    (".yaml", b"log:\n  level: info\n  level: debug", "a key is given twice, first in line 2"),
     (".yaml", b"a: 1\n---\nb: 2", "more than one document"),
     (".yaml", b"a: !!python/object:os.system x", "tags are not supported"),
     (".yaml", b"a: !secret x", "tags are not supported"),
@@ -289,8 +289,8 @@ def test_everything_at_once(tmp_path: Path) -> None:
     (tmp_path / "typo.yaml").write_text("tokens:\n  lifetme: 5\n")
     (tmp_path / "servers.conf").write_text(
         """servers = [
-          { name = corp, host = h, search_base_dns = ["dc=x"], root_ca_cert = missing.pem, search_filter = "(uid=%s" }
-          { name = Corp, host = h, search_base_dns = ["dc=x"] }
+          { name = corp, host = localhost, search_base_dns = ["dc=x"], root_ca_cert = missing.pem, search_filter = "(uid=%s" }
+          { name = Corp, host = localhost, search_base_dns = ["dc=x"] }
         ]"""
     )
     files = [tmp_path / name for name in ("broken.toml", "typo.yaml", "servers.conf")]
@@ -305,3 +305,18 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ("servers.conf", "servers.corp.search_filter"),
         ("CLEARML__http__shutdown", "http.shutdown"),
     }
+
+
+BACKSLASHES = [
+    ("a.conf", 'name = "EXAMPLE{}"', "not valid HOCON: not an escape that JSON has: write \\\\ for one backslash"),
+    ("a.toml", 'name = "EXAMPLE{}"', "for one backslash, or use single quotes"),
+    ("a.yaml", 'name: "EXAMPLE{}"', "for one backslash, or use single quotes"),
+]
+
+
+@pytest.mark.parametrize("account", ["\\svc", "\\uwe"])
+@pytest.mark.parametrize(("name", "text", "hint"), BACKSLASHES)
+def test_a_backslash_that_was_meant(tmp_path: Path, name: str, text: str, hint: str, account: str) -> None:
+    """``DOMAIN\\name`` is the first thing people with Active Directory write."""
+    (problem,) = problems_of(tmp_path, text.format(account), name)
+    assert problem.endswith(hint)

@@ -117,11 +117,11 @@ REFUSED = [
     (BLOCK.replace('["dc=grafana,dc=org"]', "[]"), "servers.ldap.search_base_dns: is needed in block 1"),
     (BLOCK + "[[servers.group_mappings]]", "servers.ldap.group_mappings.0: mapping 1 of block 1 has neither"),
     (
-        BLOCK + "[[servers.group_mappings]]\ngroup_dn='a'\norg_role='Viewer'\n[[servers.group_mappings]]\ngroup_dn='b'",
+        BLOCK + "[[servers.group_mappings]]\ngroup_dn='cn=a'\norg_role='Viewer'\n[[servers.group_mappings]]\ngroup_dn='b'",
         "servers.ldap.group_mappings.1: mapping 2 of block 1 has neither",
     ),
     (
-        BLOCK + "[[servers.group_mappings]]\ngroup_dn='a'\norg_role='EDITOR'",
+        BLOCK + "[[servers.group_mappings]]\ngroup_dn='cn=a'\norg_role='EDITOR'",
         "servers.ldap.group_mappings.0.org_role: mapping 1 of block 1: expected Viewer, Editor, Admin, None",
     ),
     (BLOCK + "port = '389'", "servers.ldap.port: expected a whole number"),
@@ -148,8 +148,8 @@ WARNED = [
         ["servers.ldap.start_tls: Grafana ignores it without use_ssl; here the connection is upgraded"],
     ),
     ("min_tls_version = 'SSL3'", ["servers.ldap.min_tls_version: unknown TLS version, ignored"]),
-    ("tls_ciphers = ['NO_SUCH']", ["servers.ldap.tls_ciphers: unknown TLS cipher 'NO_SUCH', ignored"]),
-    ("min_tls_version = 'tls1.3'", []),
+    ("start_tls = true\nuse_ssl = true\ntls_ciphers = ['NO_SUCH']", ["servers.ldap.tls_ciphers: unknown TLS cipher 'NO_SUCH', ignored"]),
+    ("use_ssl = true\nmin_tls_version = 'tls1.3'", []),
 ]
 
 

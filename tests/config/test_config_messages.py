@@ -21,8 +21,8 @@ HASH = "expected an argon2id ($argon2id$...) or bcrypt ($2b$...) hash, not a pas
 DURATION = "expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds"
 NO_FILE = "No such file or directory"
 COMPANY = (
-    "is not set, and clearml.registration is whitelist: nobody of this server may log in, because this version has no"
-    " way to fill the whitelist yet; a default_company admits everyone"
+    "is not set, and clearml.registration is whitelist: only those may log in whom ldap-gateway whitelist add or the API"
+    " names; a default_company admits everyone"
 )
 LOCAL_USER = "user:NAME is for local users, and this is none: write user:SERVER/NAME"
 
@@ -256,6 +256,42 @@ NOBODY_ROWS: list[tuple[dict[str, str], bool]] = [
 @pytest.mark.parametrize(("environment", "warned"), NOBODY_ROWS)
 def test_nobody_can_log_in(environment: dict[str, str], warned: bool) -> None:
     assert [str(warning) for warning in load([], environment).warnings] == [f"configuration: {NOBODY}"] * warned
+
+
+# what is written in a server block, what is suggested
+MEANT: list[tuple[str, str]] = [
+    ("basedn", "search_base_dns"),
+    ("base_dn", "search_base_dns"),
+    ("basedns", "search_base_dns"),
+    ("base-dn", "search_base_dns"),
+    ("bindpw", "bind_password"),
+    ("binddn_password", "bind_password"),
+    ("bind_pasword", "bind_password"),
+    ("server", "host"),
+    ("hots", "host"),
+    ("ca_cert", "root_ca_cert"),
+    ("userdns", "user_dn"),
+    ("username", "attributes.username"),
+    ("admin_users", "clearml.admin_users"),
+    ("attributes.mail", "email"),
+    ("listen", ""),
+    ("fixed_users", ""),
+]
+
+
+@pytest.mark.parametrize(("key", "meant"), MEANT)
+def test_keys_of_a_server_that_may_be_meant(tmp_path: Path, key: str, meant: str) -> None:
+    """Ours, not Vault's, and never one of another table of the tree."""
+    hint = f'; did you mean "{meant}"?' if meant else ""
+    assert said(tmp_path, f"servers.corp {{ {NEEDED}, {key} = x }}") == [f"error: servers.corp.{key}: unknown key{hint}"]
+
+
+def test_vaults_names_are_suggested_beside_others_of_them(tmp_path: Path) -> None:
+    text = 'servers.corp { url = "ldap://localhost", userdn = "dc=x", bindpas = x, base_dn = x }'
+    assert said(tmp_path, text) == [
+        'error: servers.corp.bindpas: unknown key; did you mean "bindpass"?',
+        'error: servers.corp.base_dn: unknown key; did you mean "search_base_dns"?',
+    ]
 
 
 FILTERS: list[tuple[str, str]] = [

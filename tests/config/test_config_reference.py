@@ -26,7 +26,15 @@ EXAMPLES = {
     "clearml.credentials.*.user_key",
     "clearml.credentials.*.user_secret",
     "vaults.groups.*.group",
+    "vaults.declared.*.data",
     "conjur.services.*.allow",
+    "session.cookies.*.domain",
+    "session.cookies.*.portal_url",
+    *(f"access_control.rules.*.{key}" for key in ("name", "domain", "resources", "methods", "networks", "query", "subject", "policy")),
+    "access_control.networks.*",
+    "identity_headers.presets.*.*",
+    "portal.links.*.url",
+    "portal.links.*.title",
 }
 """Keys of gateway.conf that show an example, because the default is nothing."""
 
@@ -43,7 +51,8 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
         return written(tree[0], (*path, "*"))
     if not isinstance(tree, dict):
         return {".".join(path): tree}
-    items = {"extra", "credentials", "groups", "services"} & {path[-1] if path else ""} and "clearml.groups" not in ".".join(path)
+    named = {"extra", "credentials", "groups", "services", "declared", "networks", "presets"} & {*path[-1:]}
+    items = (named or path[-2:-1] == ("presets",)) and "clearml.groups" not in ".".join(path)
     values: dict[str, Any] = {}
     for key, value in tree.items():
         values |= written(value, (*path, "*" if items else key))
@@ -67,8 +76,12 @@ def test_every_default_is_written(tmp_path: Path) -> None:
         users=({"username": "grace"},),  # type: ignore[arg-type]
         group_mappings=({},),  # type: ignore[arg-type]
         clearml={"credentials": {"ci": {}}},  # type: ignore[arg-type]
-        vaults={"groups": {"scientists": {}}},  # type: ignore[arg-type]
+        vaults={"groups": {"scientists": {}}, "declared": {"storage": {}}},  # type: ignore[arg-type]
         conjur={"services": {"corp": {}}},  # type: ignore[arg-type]
+        session={"cookies": ({"domain": "x.test", "portal_url": "https://x.test"},)},  # type: ignore[arg-type]
+        access_control={"rules": ({"name": "x", "policy": "deny"},)},  # type: ignore[arg-type]
+        identity_headers={"presets": {"wiki": {}}},  # type: ignore[arg-type]
+        portal={"links": ({"url": "https://x.test"},)},  # type: ignore[arg-type]
     )
     differences = {path for path in compared(loaded, defaults) if path not in EXAMPLES}
     assert differences == set()

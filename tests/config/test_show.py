@@ -12,7 +12,7 @@ from config_lookup import load_text
 from gateway.config.load import load
 from gateway.config.schema import QUICKSTART_HASH, Configuration
 from gateway.config.schema.shape import leaves, shape_of
-from gateway.config.show import FORMATS, rows, shown_tree, written
+from gateway.config.show import FORMATS, only_set, rows, shown_tree, written
 
 TEXT = """
 log.level = debug
@@ -79,6 +79,24 @@ def test_origins_are_told(tmp_path: Path, form: str) -> None:
     assert level.endswith(f"# {tmp_path}/b.toml:2:1 (overrides {tmp_path}/a.conf:1:5)")
     assert any(line.endswith("7  # CLEARML__lockout__failures") for line in lines)
     assert any(line.startswith("window") and line.endswith("# default") for line in lines)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_only_what_is_set(tmp_path: Path, form: str) -> None:
+    """No default, a preset's neither; what is shown loads as the same configuration."""
+    text = TEXT.replace("name = second,", "name = second, preset = openldap,")
+    snapshot = load_text(tmp_path, text, "a.conf")
+    tree = only_set(shown_tree(snapshot.configuration, snapshot.origins))
+    keys = {".".join(row.path) for row in rows(tree)}
+    assert {key for key in keys if key.startswith("servers.second.")} == {
+        f"servers.second.{key}" for key in ("name", "preset", "host", "search_base_dns")
+    }
+    assert not keys & {"log.format", "tokens.lifetime"}
+    text = written(tree, form).replace("******", "secret")
+    text = re.sub(r'(password_hash"?( =|:)) "secret"', rf'\1 "{QUICKSTART_HASH}"', text)
+    (tmp_path / f"b.{form}").write_text(text)
+    again = load([tmp_path / f"b.{form}"], {}, working_directory=tmp_path).configuration
+    assert written(shown_tree(again, {}), "json") == written(shown_tree(snapshot.configuration, {}), "json")
 
 
 def test_a_hostile_name_stays_on_its_line(tmp_path: Path) -> None:

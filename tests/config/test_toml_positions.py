@@ -73,7 +73,7 @@ WRONG: list[tuple[str, str, int, int]] = [
     ("[" + "a." * 100_000 + "a]", "nested too deeply", 1, 2),
     ("a = 1\n[ " + "a." * 1_000_000, "nested too deeply", 2, 3),
     ("a = {b = 1, " + "a." * 1_000_000, "nested too deeply", 1, 13),
-    ('"\\x" = 1\n"\\x" = 2', "Unescaped '\\' in a string", 1, 4),
+    ('"\\x" = 1\n"\\x" = 2', "Unescaped '\\' in a string: write \\\\ for one backslash, or use single quotes", 1, 4),
     ("a = " + "9" * 5000, "not valid TOML", 0, 0),
 ]
 

@@ -132,7 +132,10 @@ def test_layers_mix(tmp_path: Path) -> None:
     assert (server.bind_dn, server.bind_password.reveal()) == ("cn=a", "y")
     assert (server.search_base_dns, server.user_dn) == (("dc=x",), "dc=y")
     (warning,) = snapshot.warnings
-    assert "1:16: servers.corp.host: the server has preset vault, because" in str(warning)
+    name = warning.origin.place.removeprefix("CLEARML__servers__corp__")
+    assert name in variables
+    assert warning.path == f"servers.corp.{name}"
+    assert "is Vault's name, and host is ours: the server has preset vault" in warning.message
     shown = [str(origin) for origin in snapshot.origins["servers.corp.bind_password"]]
     assert shown == ["CLEARML__servers__corp__bindpass", f"{tmp_path / 'gateway.conf'}:1:46"]
 
@@ -214,3 +217,15 @@ def test_two_servers_do_not_touch(tmp_path: Path) -> None:
     text = f'servers {{ corp {{ {NEEDED} }}, other {{ host = dc1, search_base_dns = ["dc=x"] }} }}'
     corp, other = load_text(tmp_path, text, "gateway.conf").configuration.servers
     assert (corp.preset, other.preset, other.timeout, other.mode) == ("vault", "custom", 10.0, "anonymous")
+
+
+@pytest.mark.parametrize(("field", "value", "ours"), [
+    ("binddn", '"cn=a"', "bind_dn"), ("starttls", "true", "start_tls"), ("userattr", "uid", "user_attr"),
+])  # fmt: skip
+def test_the_field_that_makes_it_vaults_is_named(tmp_path: Path, field: str, value: str, ours: str) -> None:
+    """Where one name among our own keys changes the defaults of all, the name is to blame, not the host."""
+    text = f'servers.corp {{\n  host = localhost\n  search_base_dns = ["dc=x"]\n  {field} = {value}\n}}'
+    warnings = load_text(tmp_path, text, "gateway.conf").warnings
+    (warning,) = [warning for warning in warnings if "Vault's name" in warning.message]
+    assert (warning.line, warning.path) == (4, f"servers.corp.{field}")
+    assert warning.message.endswith(f"give a preset of its own, or write {ours}")

@@ -46,8 +46,8 @@ def test_positions(what: str, text: str, expected: dict[str, tuple[int, int]]) -
 
 
 WRONG: list[tuple[str, str, int, int]] = [
-    ("a: 1\nb: 2\na: 3", "the key a is given twice, first in line 1", 3, 1),
-    ("a:\n  b: 1\n  'b': 2", "the key b is given twice, first in line 2", 3, 3),
+    ("a: 1\nb: 2\na: 3", "a key is given twice, first in line 1", 3, 1),
+    ("a:\n  b: 1\n  'b': 2", "a key is given twice, first in line 2", 3, 3),
     ("a: 1\n---\nb: 1", "more than one document", 2, 1),
     ("a:\n  - !planted x", "tags are not supported", 2, 5),
     ("a: !!map {}", "tags are not supported", 1, 4),
@@ -66,7 +66,7 @@ WRONG: list[tuple[str, str, int, int]] = [
 
 @pytest.mark.parametrize(("text", "message", "line", "column"), WRONG, ids=lambda value: str(value)[:30])
 def test_errors(text: str, message: str, line: int, column: int) -> None:
-    """What is wrong and where; the text itself is never quoted, keys given twice apart."""
+    """What is wrong and where; the text itself is never quoted."""
     with pytest.raises(SourceError) as caught:
         parse_yaml(text, FILE)
     found = str(caught.value).removeprefix("not valid YAML: ")

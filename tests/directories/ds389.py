@@ -10,26 +10,22 @@ them. Everything it writes lies below ``directory``. It ends with ``stop``.
 from __future__ import annotations
 
 import base64
-import contextlib
 import getpass
 import hashlib
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import ldap3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests.directories.slapd import free_port, make_certificates, with_member_of
+from tests.directories.process import DirectoryProcess, environment, free_port, search_path
+from tests.directories.slapd import make_certificates, with_member_of
 
 BASE_DN: Final = "dc=example,dc=com"
 PEOPLE_DN: Final = f"ou=people,{BASE_DN}"
@@ -43,7 +39,6 @@ MAX_FAILURES: Final = 4
 
 _DATA: Final = Path("/usr/share/dirsrv")
 _SETTINGS: Final = Path("/etc/dirsrv")
-_READY_SECONDS: Final = 30.0
 
 _SERVER: Final = f"""\
 nsslapd-securePort: {{secure_port}}
@@ -132,7 +127,7 @@ uniqueMember: uid=alan,{PEOPLE_DN}
 def require_ds389() -> None:
     """Skip the test by name where 389-ds is not installed; as root, where it could be, fail instead."""
     needed = ("ns-slapd", "certutil", "pk12util")
-    if all(shutil.which(command, path=_path()) for command in needed):
+    if all(shutil.which(command, path=search_path()) for command in needed):
         return
     advice = "389-ds is not installed; as root: apt-get install -y --no-install-recommends 389-ds-base"
     if os.geteuid() == 0:
@@ -140,18 +135,16 @@ def require_ds389() -> None:
     pytest.skip(advice)
 
 
-class Ds389:
-    """One running 389-ds. Made by ``start``; a context manager that stops it."""
+class Ds389(DirectoryProcess):
+    """One running 389-ds. Made by ``start``."""
+
+    admin = (ADMIN_DN, ADMIN_PASSWORD)
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.host = "127.0.0.1"
-        self.port, self.ldaps_port = free_port(), free_port()
+        super().__init__(directory, "127.0.0.1", free_port(), free_port())
         self.url = f"ldap://{self.host}:{self.port}"
         self.ldaps_url = f"ldaps://localhost:{self.ldaps_port}"
-        self.ca_file = directory / "ca.pem"
         self._configuration = directory / "config"
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, *, directory: Path) -> Ds389:
@@ -174,62 +167,17 @@ class Ds389:
             **changes,
         }
 
-    @contextlib.contextmanager
-    def administration(self) -> Iterator[ldap3.Connection]:
-        """A connection that may change everything; what the directory refuses is raised."""
-        server = ldap3.Server(self.host, self.port, get_info=ldap3.NONE)
-        connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-        try:
-            yield connection
-        finally:
-            connection.unbind()
-
-    def bind(self, user: str, password: str) -> tuple[int, str]:
-        """Result code and diagnostic message of a simple bind by other code than ours."""
-        connection = ldap3.Connection(ldap3.Server(self.host, self.port, get_info=ldap3.NONE), user, password)
-        try:
-            connection.bind()
-            return int(connection.result["result"]), str(connection.result["message"])
-        finally:
-            connection.unbind()
-
     def lock(self, uid: str) -> None:
         """Lock an account the way people do: by wrong passwords."""
         for _ in range(MAX_FAILURES):
             self.bind(dn_of(uid), "wrong")
 
-    def run(self) -> None:
-        """Start the process and wait until it answers on both ports."""
-        output = self.directory / "output.log"
-        with output.open("ab") as log:
-            self._process = subprocess.Popen(
-                ["ns-slapd", "-D", str(self._configuration), "-i", str(self.directory / "run" / "pid"), "-d", "0"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(),
-            )  # fmt: skip
-        deadline = time.monotonic() + _READY_SECONDS
-        while not all(_answers(self.host, port) for port in (self.port, self.ldaps_port)):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"ns-slapd did not start: {self._logs()}")
-            time.sleep(0.02)
+    def command(self) -> list[str]:
+        return ["ns-slapd", "-D", str(self._configuration), "-i", str(self.directory / "run" / "pid"), "-d", "0"]
 
-    def stop(self) -> None:
-        """Ask it to end (SIGTERM) and wait. Harmless when it has ended."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-
-    def __enter__(self) -> Ds389:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        return (self.directory / "output.log", self.directory / "log" / "errors")
 
     def _make_instance(self) -> None:
         for name in ("bak", "db", "home", "ldif", "lock", "log", "run", "tmp"):
@@ -281,10 +229,6 @@ class Ds389:
         file.write_text(with_member_of(f"{_BRANCHES}\n{people}"), "utf-8")
         _run("ns-slapd", "ldif2db", "-D", str(self._configuration), "-n", "userRoot", "-i", str(file))
 
-    def _logs(self) -> str:
-        files = (self.directory / "output.log", self.directory / "log" / "errors")
-        return "\n".join(file.read_text(errors="replace")[-2000:] for file in files if file.exists())
-
 
 def dn_of(uid: str) -> str:
     """The DN of one of ``PEOPLE``."""
@@ -316,20 +260,6 @@ def _pkcs12(directory: Path) -> bytes:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=_environment())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment())
     if done.returncode:
         raise RuntimeError(f"{command[0]} {command[1]} failed: {(done.stdout + done.stderr)[-2000:]}")
-
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PATH": _path()}
-
-
-def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

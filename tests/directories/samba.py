@@ -19,15 +19,13 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import ldap3
 import pytest
 
 from tests.directories import samba_fill
+from tests.directories.process import DirectoryProcess, search_path
 from tests.directories.samba_fill import BASE_DN, DOMAIN, LOCKOUT_THRESHOLD, PEOPLE, REALM, SERVICE_DN, SERVICE_PASSWORD
 from tests.directories.slapd import make_certificates
 
@@ -38,7 +36,6 @@ HOST: Final = "dc1"
 _PYTHON: Final = "/usr/bin/python3"
 """The distribution's, which has Samba's modules; isolated, so that this file is not taken for one of them."""
 _SCRIPT: Final = Path(samba_fill.__file__)
-_READY_SECONDS: Final = 30.0
 _MAKE_SECONDS: Final = 300.0
 
 _PROVISION: Final = (
@@ -74,21 +71,20 @@ def require_samba() -> None:
     """Skip the test by name where Samba cannot run; as root, where it could be installed, fail instead."""
     if os.geteuid() != 0:
         pytest.skip("Samba AD needs root: its ports are fixed below 1024")
-    if not (shutil.which("samba", path=_path()) and shutil.which("samba-tool", path=_path())):
+    if not (shutil.which("samba", path=search_path()) and shutil.which("samba-tool", path=search_path())):
         raise RuntimeError("Samba is not installed; as root, make test does so")
 
 
-class Samba:
-    """One running domain controller. Made by ``start``; a context manager that stops it."""
+class Samba(DirectoryProcess):
+    """One running domain controller. Made by ``start``."""
+
+    admin = (ADMIN_DN, ADMIN_PASSWORD)
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.host = _free_address()
+        super().__init__(directory, _free_address(), 389, 636)
         self.url = f"ldap://{self.host}"
         self.ldaps_url = f"ldaps://{self.host}"
-        self.ca_file = directory / "ca.pem"
         self._configuration = directory / "smb.conf"
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, *, directory: Path) -> Samba:
@@ -117,62 +113,13 @@ class Samba:
             **changes,
         }
 
-    @contextlib.contextmanager
-    def administration(self) -> Iterator[ldap3.Connection]:
-        """A connection that may change everything; what the directory refuses is raised."""
-        server = ldap3.Server(self.host, get_info=ldap3.NONE)
-        connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-        try:
-            yield connection
-        finally:
-            connection.unbind()
-
-    def bind(self, user: str, password: str) -> tuple[int, str]:
-        """Result code and diagnostic message of a simple bind by other code than ours."""
-        connection = ldap3.Connection(ldap3.Server(self.host, get_info=ldap3.NONE), user, password)
-        try:
-            connection.bind()
-            return int(connection.result["result"]), str(connection.result["message"])
-        finally:
-            connection.unbind()
-
     def lock(self, login: str) -> None:
         """Lock an account the way people do: by wrong passwords."""
         for _ in range(LOCKOUT_THRESHOLD):
             self.bind(dn_of(login), "Wrong-Passw0rd")
 
-    def run(self) -> None:
-        """Start the process and wait until it answers on both ports. Interactive, it ends with its standard input."""
-        command = ["samba", "-i", "--no-process-group", "-M", "single", "-s", str(self._configuration)]
-        output = self.directory / "output.log"
-        with output.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env={**os.environ, "PATH": _path()}
-            )
-        deadline = time.monotonic() + _READY_SECONDS
-        while not all(_answers(self.host, port) for port in (389, 636)):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"samba did not start: {output.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """Ask it to end (SIGTERM) and wait. Harmless when it has ended."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with process:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-    def __enter__(self) -> Samba:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def command(self) -> list[str]:
+        return ["samba", "-i", "--no-process-group", "-M", "single", "-s", str(self._configuration)]
 
 
 def dn_of(login: str) -> str:
@@ -235,7 +182,7 @@ def _keep(domain: Path, archive: Path) -> None:
 def _run(command: list[str]) -> str:
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=_MAKE_SECONDS,
-        env={"PATH": _path(), "HOME": os.environ.get("HOME", "/root"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": search_path(), "HOME": os.environ.get("HOME", "/root"), "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr[-2000:]}")
@@ -257,13 +204,3 @@ def _free_address() -> str:
             probe.bind((address, 389))
             return address
     raise RuntimeError("port 389 is taken on every loopback address")
-
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
-
-
-def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

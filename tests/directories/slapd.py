@@ -10,26 +10,25 @@ Everything it writes lies below ``directory``. The process is a child of the cal
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import ipaddress
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-import ldap3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.directories.process import DirectoryProcess, environment, free_port, search_path
 
 COMPANY: Final = Path(__file__).with_name("company.ldif")
 BASE_DN: Final = "dc=example,dc=com"
@@ -40,7 +39,6 @@ SERVICE_PASSWORD: Final = "svc-secret"
 
 _MODULES: Final = Path("/usr/lib/ldap")
 _SCHEMAS: Final = Path("/etc/ldap/schema")
-_READY_SECONDS: Final = 20.0
 
 _CONFIGURATION: Final = """\
 include {schemas}/core.schema
@@ -72,7 +70,7 @@ memberof-refint TRUE
 def require_slapd() -> None:
     """Skip the test by name where slapd is not installed; as root, where it could be, fail instead."""
     found = (_MODULES / "back_mdb.so").exists() or any(_MODULES.glob("back_mdb*.so*"))
-    if shutil.which("slapd", path=_path()) and found:
+    if shutil.which("slapd", path=search_path()) and found:
         return
     advice = "slapd is not installed; as root: apt-get install -y --no-install-recommends slapd"
     if os.geteuid() == 0:
@@ -80,24 +78,14 @@ def require_slapd() -> None:
     pytest.skip(advice)
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Slapd(DirectoryProcess):
+    """One running slapd. Made by ``start``."""
 
-
-class Slapd:
-    """One running slapd. Made by ``start``; a context manager that stops it."""
+    admin = (ADMIN_DN, ADMIN_PASSWORD)
 
     def __init__(self, directory: Path, port: int, *, tls: bool, anonymous: str) -> None:
-        self.directory = directory
-        self.host = "127.0.0.1"
-        self.port = port
-        self.ldaps_port = free_port() if tls else 0
-        self.ca_file = directory / "ca.pem"
+        super().__init__(directory, "127.0.0.1", port, free_port() if tls else 0)
         self._tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
         self._configuration = directory / "slapd.conf"
         (directory / "data").mkdir(parents=True)
         if tls:
@@ -112,7 +100,7 @@ class Slapd:
     @classmethod
     def start(
         cls, *ldif: str | Path, directory: Path, tls: bool = False, port: int | None = None, anonymous: str = "read"
-    ) -> Slapd:
+    ) -> Self:
         """Fill a new database below ``directory`` from LDIF texts or files and start slapd on it.
 
         ``tls`` adds StartTLS and an LDAPS port, with a certificate for ``localhost``, 127.0.0.1 and ::1 signed by
@@ -146,44 +134,9 @@ class Slapd:
             **changes,
         }
 
-    @contextlib.contextmanager
-    def administration(self) -> Iterator[ldap3.Connection]:
-        """A connection that may change everything; what the directory refuses is raised."""
-        server = ldap3.Server(self.host, self.port, get_info=ldap3.NONE)
-        connection = ldap3.Connection(server, ADMIN_DN, ADMIN_PASSWORD, auto_bind=True, raise_exceptions=True)
-        try:
-            yield connection
-        finally:
-            connection.unbind()
-
-    @property
-    def pid(self) -> int:
-        """Process id; raises when it is not running."""
-        if self._process is None:
-            raise RuntimeError("slapd is not running")
-        return self._process.pid
-
-    def run(self) -> None:
-        """Start the process and wait until it answers."""
+    def command(self) -> list[str]:
         urls = self.url + (f" ldaps://{self.host}:{self.ldaps_port}" if self._tls else "")
-        command = ["slapd", "-d", "0", "-f", str(self._configuration), "-h", urls]
-        errors = self.directory / "slapd.log"
-        with errors.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PATH": _path()})
-        deadline = time.monotonic() + _READY_SECONDS
-        while not _answers(self.host, self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"slapd did not start: {errors.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        """Ask it to end (SIGTERM) and wait. Harmless when it has ended."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL)."""
-        self._end(signal.SIGKILL)
+        return ["slapd", "-d", "0", "-f", str(self._configuration), "-h", urls]
 
     def pause(self) -> None:
         """Let it hang (SIGSTOP): its sockets stay open, and the kernel still accepts connections."""
@@ -205,25 +158,6 @@ class Slapd:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def __enter__(self) -> Slapd:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _end(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        if number != signal.SIGKILL:
-            process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-
     def _tls_lines(self) -> str:
         if not self._tls:
             return ""
@@ -237,7 +171,7 @@ class Slapd:
         file = self.directory / "filled.ldif"
         file.write_text(with_member_of(ldif), "utf-8")
         command = ["slapadd", "-q", "-f", str(self._configuration), "-l", str(file)]
-        done = subprocess.run(command, capture_output=True, env={**os.environ, "PATH": _path()}, check=False)
+        done = subprocess.run(command, capture_output=True, env=environment(), check=False)
         if done.returncode:
             raise RuntimeError(f"slapadd failed: {done.stderr.decode(errors='replace')[-2000:]}")
 
@@ -245,16 +179,6 @@ class Slapd:
 def _stopped(task: Path) -> bool:
     """Whether a thread has noticed the signal; each does so for itself."""
     return task.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
-def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
 
 
 def with_member_of(ldif: str) -> str:
@@ -292,11 +216,13 @@ def _line(name: str, value: str) -> str:
     return f"{name}:: {base64.b64encode(value.encode()).decode()}\n"
 
 
-def make_certificates(directory: Path, names: Iterable[str] = ("localhost", "127.0.0.1", "::1")) -> None:
+def make_certificates(
+    directory: Path, names: Iterable[str] = ("localhost", "127.0.0.1", "::1"), common_name: str = "Test server"
+) -> None:
     """A CA (``ca.pem``) and a server certificate of its own for ``names`` (``server.pem``, ``server.key``)."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("Test CA", ca_key, "Test CA", ca_key, x509.BasicConstraints(ca=True, path_length=0))
-    server = _certificate("Test server", key, "Test CA", ca_key, x509.SubjectAlternativeName(map(_name, names)))
+    server = _certificate(common_name, key, "Test CA", ca_key, x509.SubjectAlternativeName(map(_name, names)))
     files: Mapping[str, bytes] = {
         "ca.pem": ca.public_bytes(serialization.Encoding.PEM),
         "server.pem": server.public_bytes(serialization.Encoding.PEM),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -12,25 +11,25 @@ import pytest
 from gateway.directory.account_state import State, login_restriction, renewal_restriction, state_attributes
 from gateway.directory.controls import Control
 from gateway.directory.messages import Result
+from gateway.directory.realm import Outcome
 from tests.daemon import Daemon, running
-from tests.directories.ds389 import Ds389, dn_of, password_of
+from tests.directories.directory_logins import (
+    TRANSPORTS,
+    configured,
+    logins,
+    one_server,
+    outward,
+    over,
+    renewal,
+    use,
+)
+from tests.directories.ds389 import BASE_DN, PEOPLE_DN, Ds389, dn_of, password_of
 
 
-@pytest.fixture(scope="module", params=["ldap", "starttls", "ldaps"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def daemon(request: pytest.FixtureRequest, ds389: Ds389, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    transports: dict[str, dict[str, object]] = {
-        "ldap": {},
-        "starttls": {"start_tls": True, "root_ca_cert": [str(ds389.ca_file)]},
-        "ldaps": {"urls": [ds389.ldaps_url], "root_ca_cert": [str(ds389.ca_file)]},
-    }
-    server = ds389.server(clearml={"groups": {"admins": ["admins"]}}, **transports[request.param])
-    given = {
-        "CLEARML__servers": json.dumps([server]),
-        "CLEARML__login__floor": "0",
-        "CLEARML__login__cache": "0",
-        "CLEARML__lockout__failures": "100",
-    }
-    with running(tmp_path_factory.mktemp("daemon"), environment=given) as started:
+    server = ds389.server(clearml={"groups": {"admins": ["admins"]}}, **over(ds389, request.param))
+    with running(tmp_path_factory.mktemp("daemon"), environment=one_server(server)) as started:
         yield started
 
 
@@ -57,20 +56,25 @@ def test_others_do_not(daemon: Daemon) -> None:
     assert daemon.login("careless", password_of("careless")).status == 200  # and the directory forgets the failure
 
 
-# login, status of a login today, words of the log, state; the password is right
+# login, words of the log, state; the password is right
 BARRED = [
-    ("disabled", 401, "Account inactivated", State.DISABLED),
-    ("shouted", 401, "Account inactivated", State.DISABLED),
-    ("locked", 401, "Exceed password retry limit", State.LOCKED),
-    ("stale", 401, "password expired!", State.PASSWORD_EXPIRED),
-    ("fresh", 401, "must be changed", State.MUST_CHANGE),
+    ("disabled", "Account inactivated", State.DISABLED),
+    ("shouted", "Account inactivated", State.DISABLED),
+    ("locked", "Exceed password retry limit", State.LOCKED),
+    ("stale", "password expired!", State.PASSWORD_EXPIRED),
+    ("fresh", "the password is right, but", State.MUST_CHANGE),
 ]
 
 
-@pytest.mark.parametrize(("login", "status", "words", "state"), BARRED)
-def test_barred_accounts(daemon: Daemon, login: str, status: int, words: str, state: State) -> None:
-    assert daemon.login(login, password_of(login)).status == status
-    daemon.wait_for(words)
+@pytest.mark.parametrize(("login", "words", "state"), BARRED)
+def test_the_operator_is_told_and_the_caller_is_not(daemon: Daemon, login: str, words: str, state: State) -> None:
+    """Issue 4, accounts: the right password of a barred account looks like a wrong one."""
+    wrong = outward(daemon.login("careless", "wrong"))
+    assert daemon.login("careless", password_of("careless")).status == 200  # and the directory forgets the failure
+    assert outward(daemon.login(login, password_of(login))) == wrong
+    reason = daemon.wait_for_event(action="login", outcome="failure", user=login)["reason"]
+    assert words in reason
+    assert state.value in reason
 
 
 def bind(ds389: Ds389, login: str, password: str) -> Result:
@@ -85,8 +89,8 @@ def bind(ds389: Ds389, login: str, password: str) -> Result:
     return Result(answer["result"], message=answer["message"], controls=controls)
 
 
-@pytest.mark.parametrize(("login", "status", "words", "state"), BARRED)
-def test_states_are_told_by_the_bind(ds389: Ds389, login: str, status: int, words: str, state: State) -> None:
+@pytest.mark.parametrize(("login", "words", "state"), BARRED)
+def test_states_are_told_by_the_bind(ds389: Ds389, login: str, words: str, state: State) -> None:
     found = login_restriction({}, bind(ds389, login, password_of(login)), time.time())
     assert found is not None
     assert found.state is state
@@ -122,3 +126,62 @@ def test_states_are_shown_by_the_entry(ds389: Ds389, login: str, state: State | 
     assert (found.state if found else None) is state
     barred = renewal_restriction(entry, time.time())
     assert (barred.state if barred else None) is renewal
+
+
+VAULT = "(|(memberUid={{.Username}})(member={{.UserDN}})(uniqueMember={{.UserDN}}))"
+NOBODY: dict[str, object] = {"bind_dn": "", "bind_password": ""}
+MODES: dict[str, dict[str, object]] = {
+    "service": {},
+    "service, preset": {"preset": "389ds"},
+    "service, group search": {"group_search_filter": VAULT, "group_search_base_dns": [BASE_DN]},
+    "anonymous": NOBODY,
+    "single": NOBODY | {"bind_dn": f"uid=%s,{PEOPLE_DN}"},
+    "direct": NOBODY | {"user_dn": PEOPLE_DN, "search_base_dns": []},
+}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("mode", MODES)
+async def test_modes(ds389: Ds389, transport: str, mode: str) -> None:
+    """Acceptance 1: every mode over every transport; who is barred is so in each, at the cost of a wrong password."""
+    async with logins(configured(**ds389.server(**MODES[mode], **over(ds389, transport)))) as directory:
+        verdict = await directory.verdict("ada", password_of("ada"))
+        assert verdict.account is not None, verdict
+        assert {group.name for group in verdict.account.groups} == {"admins", "everyone"}
+        await directory.verdict("nobody", "wrong")
+        wrong = directory.searches, directory.binds
+        for login, _, state in BARRED:
+            verdict = await directory.verdict(login, password_of(login))
+            assert (verdict.outcome, verdict.account) == (Outcome.INVALID, None), login
+            assert state.value in verdict.reason
+            assert (directory.searches, directory.binds) == wrong
+
+
+def change(ds389: Ds389, uid: str, attribute: str, *values: str) -> None:
+    with ds389.administration() as connection:
+        connection.modify(dn_of(uid), {attribute: [(ldap3.MODIFY_REPLACE, list(values))]})
+
+
+def test_a_lock_holds_renewals_up_and_ends_nothing(ds389: Ds389, daemon: Daemon) -> None:
+    token = daemon.token("careless", password_of("careless"))
+    ds389.lock("careless")
+    try:
+        assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (200, 0))
+        daemon.wait_for("careless is refused a new token: the account is locked (accountUnlockTime)")
+    finally:
+        change(ds389, "careless", "accountUnlockTime")
+        change(ds389, "careless", "passwordRetryCount")
+    assert (renewal(daemon, token), use(daemon, token)) == ((200, 0), (200, 0))
+
+
+def test_who_is_disabled_is_gone(ds389: Ds389, daemon: Daemon) -> None:
+    """And what they held before stays dead when they come back."""
+    token = daemon.token("careless", password_of("careless"))
+    change(ds389, "careless", "nsAccountLock", "true")
+    try:
+        assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (401, 30))
+        assert daemon.login("careless", password_of("careless")).verdict == (401, 22)
+    finally:
+        change(ds389, "careless", "nsAccountLock")
+    assert daemon.login("careless", password_of("careless")).status == 200
+    assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (401, 30))

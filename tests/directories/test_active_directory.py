@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import ldap3
 import pytest
 
 from gateway.directory.account_state import State, login_restriction, renewal_restriction, state_attributes
 from gateway.directory.messages import Result
+from gateway.directory.realm import Outcome
 from tests.daemon import Daemon, running
+from tests.directories.directory_logins import (
+    TRANSPORTS,
+    configured,
+    logins,
+    one_server,
+    outward,
+    over,
+    renewal,
+    use,
+)
 from tests.directories.samba import Samba, dn_of, password_of
-from tests.directories.samba_fill import BASE_DN, GROUPS_DN, LOOP, SERVICE_PASSWORD
+from tests.directories.samba_fill import BASE_DN, GROUPS_DN, LOOP, PEOPLE_DN, REALM, SERVICE_PASSWORD
+
+ADMINS = {"groups": {"admins": ["admins", 'Größe "XL" , #1', "R&D (Köln) *"]}}
 
 
-def environment(samba: Samba, **server: object) -> dict[str, str]:
-    admins = {"clearml": {"groups": {"admins": ["admins", 'Größe "XL" , #1', "R&D (Köln) *"]}}}
-    return {
-        "CLEARML__servers": json.dumps([samba.server(**admins, **server)]),
-        "CLEARML__login__floor": "0",
-        "CLEARML__login__cache": "0",
-        "CLEARML__lockout__failures": "100",
-    }
-
-
-@pytest.fixture(scope="module", params=["ldap", "starttls", "ldaps"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def daemon(request: pytest.FixtureRequest, samba: Samba, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    transports: dict[str, dict[str, object]] = {
-        "ldap": {},
-        "starttls": {"start_tls": True, "root_ca_cert": [str(samba.ca_file)]},
-        "ldaps": {"urls": [samba.ldaps_url], "root_ca_cert": [str(samba.ca_file)]},
-    }
-    given = environment(samba, **transports[request.param])
-    with running(tmp_path_factory.mktemp("daemon"), environment=given) as started:
+    server = samba.server(clearml=ADMINS, **over(samba, request.param))
+    with running(tmp_path_factory.mktemp("daemon"), environment=one_server(server)) as started:
         yield started
 
 
@@ -91,11 +87,14 @@ BARRED = [
 
 
 @pytest.mark.parametrize(("login", "words", "state"), BARRED)
-def test_barred_accounts_are_refused(daemon: Daemon, login: str, words: str, state: State) -> None:
-    answer = daemon.login(login, password_of(login))
-    assert answer.verdict == (401, 22)
-    assert answer.meta["result_msg"] == "Unauthorized (invalid credentials) (bad username or password)"
-    daemon.wait_for(words)
+def test_the_operator_is_told_and_the_caller_is_not(daemon: Daemon, login: str, words: str, state: State) -> None:
+    """Issue 4, accounts: the right password of a barred account looks like a wrong one."""
+    wrong = outward(daemon.login("careless", "wrong"))
+    assert daemon.login("careless", password_of("careless")).status == 200  # and the directory forgets the failure
+    assert outward(daemon.login(login, password_of(login))) == wrong
+    reason = daemon.wait_for_event(action="login", outcome="failure", user=login)["reason"]
+    assert words in reason
+    assert state.value in reason
 
 
 def read_entry(samba: Samba, login: str) -> dict[str, list[bytes]]:
@@ -185,14 +184,87 @@ def test_groups_are_what_tests_of_groups_need(samba: Samba) -> None:
         assert len(connection.entries) == 2
 
 
-def test_a_disabled_person_is_refused_at_the_next_login(samba: Samba, tmp_path: Path) -> None:
-    """Disabled while the daemon runs: the next login asks the directory again."""
-    account_control = "userAccountControl"
-    with running(tmp_path, environment=environment(samba)) as daemon, samba.administration() as connection:
-        assert daemon.login("careless", password_of("careless")).status == 200
-        connection.modify(dn_of("careless"), {account_control: [(ldap3.MODIFY_REPLACE, ["514"])]})
-        try:
-            assert daemon.login("careless", password_of("careless")).verdict == (401, 22)
-            daemon.wait_for("data 533")
-        finally:
-            connection.modify(dn_of("careless"), {account_control: [(ldap3.MODIFY_REPLACE, ["512"])]})
+# what a server is told, transport aside; login, password, account that it is
+IN_CHAIN: dict[str, object] = {"group_search_filter": "(member:1.2.840.113556.1.4.1941:={{.UserDN}})", "group_search_base_dns": [GROUPS_DN]}
+ANONYMOUSLY: dict[str, object] = {"bind_dn": "", "bind_password": "", "search_filter": None}
+BY_NAME = ANONYMOUSLY | {"preset": "active_directory", "search_base_dns": [PEOPLE_DN]}
+MODES: list[tuple[str, dict[str, object], str, str, set[str]]] = [
+    ("service", {}, "ada", "ada", {"admins"}),
+    ("service, preset", {"preset": "active_directory", "search_filter": None}, "ada", "ada", {"admins", "Domain Users"}),
+    ("service, sAMAccountName or UPN", {"search_filter": "(|(sAMAccountName=%s)(userPrincipalName=%s))"}, "juergen.muessig@example.org", "jmuessig", {'Größe "XL" , #1'}),
+    ("UPN", BY_NAME | {"upn_domain": REALM}, "ada", "ada", {"admins"}),
+    ("UPN, own suffix", BY_NAME | {"upn_domain": "example.org"}, "juergen.muessig", "jmuessig", {'Größe "XL" , #1'}),
+    ("UPN, sAMAccountName", BY_NAME | {"upn_domain": REALM, "samaccountname_login": True}, "jmuessig", "jmuessig", {'Größe "XL" , #1'}),
+    ("DOMAIN\\user", BY_NAME | {"bind_dn": "EXAMPLE\\%s"}, "ADA", "ada", {"admins"}),
+    ("single, UPN", BY_NAME | {"bind_dn": f"%s@{REALM}"}, "ada", "ada", {"admins"}),
+    ("direct", BY_NAME | {"user_dn": PEOPLE_DN, "search_base_dns": []}, "Müßig, Jürgen", "jmuessig", {'Größe "XL" , #1'}),
+    ("in-chain", IN_CHAIN, "nia", "nia", set(LOOP)),
+    ("in-chain, UPN", BY_NAME | IN_CHAIN | {"upn_domain": REALM}, "nia", "nia", set(LOOP)),
+    ("tokenGroups", {"use_token_groups": True}, "nia", "nia", {*LOOP, "Domain Users"}),
+    ("tokenGroups, UPN", BY_NAME | {"upn_domain": REALM, "use_token_groups": True}, "nia", "nia", {*LOOP, "Domain Users"}),
+    ("primary group", {"primary_group": True}, "pim", "pim", {"accountants", "Domain Users"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(("settings", "login", "account", "groups"), [row[1:] for row in MODES], ids=[row[0] for row in MODES])
+async def test_modes(
+    samba: Samba, transport: str, settings: dict[str, object], login: str, account: str, groups: set[str]
+) -> None:
+    """Acceptance 1: every way to say who one is, over every transport."""
+    async with logins(configured(**samba.server(**settings, **over(samba, transport)))) as directory:
+        verdict = await directory.verdict(login, password_of(account))
+        assert verdict.account is not None, verdict
+        assert verdict.account.username == account
+        assert groups <= {group.name for group in verdict.account.groups}
+        assert (await directory.verdict("nobody", "wrong")).account is None
+
+
+@pytest.mark.parametrize("mode", [row[0] for row in MODES if "," not in row[0] and row[0] != "direct"])
+async def test_states_in_every_mode(samba: Samba, mode: str) -> None:
+    """Who is barred is so however they are found and bound, at the round trips of a wrong password."""
+    settings = next(row[1] for row in MODES if row[0] == mode)
+    async with logins(configured(**samba.server(**settings))) as directory:
+        await directory.verdict("nobody", "wrong")
+        wrong = directory.searches, directory.binds
+        for login, words, state in BARRED:
+            verdict = await directory.verdict(login, password_of(login))
+            assert (verdict.outcome, verdict.account) == (Outcome.INVALID, None), login
+            assert words in verdict.reason
+            assert state.value in verdict.reason
+            assert (directory.searches, directory.binds) == wrong
+
+
+def change(samba: Samba, login: str, **values: str) -> None:
+    with samba.administration() as connection:
+        connection.modify(dn_of(login), {name: [(ldap3.MODIFY_REPLACE, [value])] for name, value in values.items()})
+
+
+def test_a_lock_holds_renewals_up_and_ends_nothing(samba: Samba, daemon: Daemon) -> None:
+    token = daemon.token("careless", password_of("careless"))
+    samba.lock("careless")
+    try:
+        assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (200, 0))
+        daemon.wait_for("careless is refused a new token: the account is locked")
+    finally:
+        change(samba, "careless", lockoutTime="0")
+    assert (renewal(daemon, token), use(daemon, token)) == ((200, 0), (200, 0))
+
+
+@pytest.mark.parametrize(("attribute", "barred", "lifted"), [
+    ("userAccountControl", "514", "512"),
+    ("accountExpires", "126227808000000000", "0"),
+])  # fmt: skip
+def test_who_is_barred_for_good_is_gone(
+    samba: Samba, daemon: Daemon, attribute: str, barred: str, lifted: str
+) -> None:
+    """At the next login and the next renewal; what they held before stays dead when they come back."""
+    token = daemon.token("careless", password_of("careless"))
+    change(samba, "careless", **{attribute: barred})
+    try:
+        assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (401, 30))
+        assert daemon.login("careless", password_of("careless")).verdict == (401, 22)
+    finally:
+        change(samba, "careless", **{attribute: lifted})
+    assert daemon.login("careless", password_of("careless")).status == 200
+    assert (renewal(daemon, token), use(daemon, token)) == ((401, 30), (401, 30))

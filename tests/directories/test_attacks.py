@@ -275,7 +275,7 @@ def test_a_list_of_groups_cut_short_is_no_list(tmp_path: Path) -> None:
         hosts["group_search_base_dns"] = [f"ou=groups,{BASE_DN}"]
         with running(tmp_path, environment=variables(hosts)) as daemon:
             assert daemon.login("alan", "enigma").verdict == (500, 0)
-            daemon.wait_for("size limit cuts the list of groups short")
+            daemon.wait_for("size limit cuts the answer short")
             assert daemon.login("grace", "cobol-1959").status == 200
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.directory.realm import Outcome
 from tests.daemon import running
-from tests.directories.directory_logins import bound_names, configured, filters, logins
+from tests.directories.directory_logins import bound_names, configured, filters, logins, outward, watched
 from tests.directories.hostile_names import NAMES, SAME
 from tests.directories.relay import Relay
 from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
@@ -168,11 +168,20 @@ async def test_hostile_names_in_distinguished_names(relay: Relay, mode: str) -> 
                 assert relay.sent == b""
                 continue
             (bound,) = bound_names(relay.sent)
-            found = re.fullmatch(rb"uid=(" + VALUE + rb")," + PEOPLE_DN.encode(), bound)
-            assert found, (name, bound)
-            assert _unescaped(found[1]) == name.encode(), (name, bound)
-            assert b"=" not in found[1].replace(b"\\=", b"") or mode != "direct, active_directory"
+            value = one_value(bound)
+            assert _unescaped(value) == name.encode(), (name, bound)
+            assert b"=" not in value.replace(b"\\=", b"") or mode != "direct, active_directory"
             assert filters(relay.sent) == []
+
+
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+
+
+def one_value(bound: bytes) -> bytes:
+    """The escaped login in the DN that was bound, which has no other form than the one configured."""
+    found = re.fullmatch(rb"uid=(" + VALUE + rb")," + PEOPLE_DN.encode(), bound)
+    assert found, bound
+    return found[1]
 
 
 def _unescaped(value: bytes) -> bytes:
@@ -191,10 +200,37 @@ async def test_hostile_names_in_other_names(relay: Relay, mode: str) -> None:
             relay.sent.clear()
             verdict = await directory.verdict(name, "cobol-1959")
             assert verdict.outcome is Outcome.INVALID, (name, verdict)
-            if "\ud800" in name or any(letter < " " or letter == "\x7f" for letter in name):
+            if "\ud800" in name or _CONTROL.search(name):
                 assert relay.sent == b"", name
             else:
                 assert bound_names(relay.sent) == [name.encode().join(around)]
+
+
+@pytest.mark.parametrize("mode", ["service", "service, wildcard", "direct", "single, domain"])
+async def test_hostile_names_through_the_door(slapd: Slapd, tmp_path: Path, mode: str) -> None:
+    """Acceptance 3: whoever calls gets the answer to a wrong password, never an error; the wire is as clean.
+
+    What the door itself refuses (400: control characters, a header of 13 kB), it refuses whoever exists.
+    """
+    settings = (SEARCH_MODES | DN_MODES | OTHER_MODES)[mode]
+    async with watched(tmp_path, slapd.host, slapd.port, settings) as gateway:
+        same, _ = await gateway.login("plain", "x")
+        form = filters(gateway.sent)
+        for name in NAMES:
+            answer, seen = await gateway.login(name, "cobol-1959")
+            if len(name) > 1024 or _CONTROL.search(name.partition(":")[0]):
+                assert (answer.status, seen) == (400, []), name
+                continue
+            assert outward(answer) == outward(same), name
+            typed = name.partition(":")[0].encode("utf-8", "surrogatepass")  # RFC 7617 section 2: no colon in a name
+            if "\ud800" in name:
+                typed = typed.decode("latin-1").encode()  # clearml.md 2: what is no UTF-8 is Latin-1
+            assert filters(gateway.sent) in ([], _filled(form, typed)), name
+            if mode == "direct":
+                assert all(_unescaped(one_value(bound)) == typed for bound in bound_names(gateway.sent)), name
+            elif form:
+                assert set(bound_names(gateway.sent)) <= {NOBODY}, name
+        assert (await gateway.login("grace", "cobol-1959"))[0].status == (401 if mode == "single, domain" else 200)
 
 
 @pytest.mark.parametrize("mode", [*SEARCH_MODES, *DN_MODES])
@@ -222,6 +258,7 @@ async def test_other_names_of_the_attribute(relay: Relay) -> None:
 async def test_a_server_that_is_not_complete(relay: Relay, settings: dict[str, Any]) -> None:
     """vault.md 4.2: an empty ``userdn`` is refused, instead of a DN that ends in a comma; nothing is sent."""
     async with at(relay, settings) as directory:
+        relay.sent.clear()
         verdict = await directory.verdict("grace", "cobol-1959")
         assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "user_dn is not set")
         assert relay.sent == b""

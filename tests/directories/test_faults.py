@@ -144,7 +144,7 @@ def test_a_missing_base_is_an_error_for_the_operator(slapd: Slapd, tmp_path: Pat
 
 def test_failures_lock_the_account(slapd: Slapd, tmp_path: Path) -> None:
     """DECISIONS 13: after so many failures even the right password gets the same answer, and no bind is sent."""
-    environment = variables(server(slapd), lockout__failures="3", lockout__duration="2s")
+    environment = variables(server(slapd), lockout__failures="3")
     with running(tmp_path, environment=environment) as daemon:
         wrong = [daemon.login("alan", "wrong") for _ in range(3)]
         locked = daemon.login("ALAN ", "enigma")
@@ -155,6 +155,11 @@ def test_failures_lock_the_account(slapd: Slapd, tmp_path: Path) -> None:
         daemon.log_path.unlink()
         daemon.start()
         assert daemon.login("alan", "enigma").verdict == (401, 22)  # a restart opens no lock
+
+
+def test_a_lock_ends(slapd: Slapd, tmp_path: Path) -> None:
+    with running(tmp_path, environment=variables(server(slapd), lockout__failures="3", lockout__duration="2s")) as daemon:
+        assert [daemon.login("alan", "wrong").verdict for _ in range(3)] == [(401, 22)] * 3
         wait_until_logged_in(daemon)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,30 @@ def test_a_cached_login_of_somebody_who_left_waits_for_nobody(tmp_path: Path) ->
                 admin.delete(f"uid=alan,ou=people,{BASE_DN}")
             assert daemon.call("/auth.login", bearer=token).verdict == (401, 30)
             assert daemon.login("alan", "enigma", timeout=5).verdict == (401, 22)
+
+
+def test_counters_are_bounded_and_locks_stay(slapd: Slapd, tmp_path: Path) -> None:
+    """lockout.max_entries: a flood of names pushes out other names, never a lock of an account."""
+    given = environment(slapd, "people", lockout__max_entries="1000")
+    with running(tmp_path, environment=given) as daemon:
+        for _ in range(3):
+            assert daemon.login("alan", "guess").status == 401
+        with ThreadPoolExecutor(8) as threads:
+            flood = threads.map(lambda number: daemon.login(f"nobody{number}", "guess").status, range(1200))
+            assert set(flood) == {401}
+        assert daemon.login("alan", "enigma").verdict == (401, 22)
+        daemon.wait_for_event(action="login", user="alan", reason="the name is locked after too many failures")
+    with sqlite3.connect(f"file:{tmp_path}/state/gateway.db?mode=ro", uri=True) as rows:
+        (count,) = rows.execute("SELECT count(*) FROM failures").fetchone()
+    rows.close()
+    assert 500 < count <= 1000
+
+
+def test_a_person_of_many_spellings_has_no_more_guesses_in_modes_without_a_search(slapd: Slapd, tmp_path: Path) -> None:
+    """bugzilla.samba.org 14847: there the typed name alone is counted, so what a directory may take for one is one."""
+    direct = [{"name": "corp", "urls": [slapd.url], "user_dn": f"ou=people,{BASE_DN}"}]
+    with running(tmp_path, environment=environment(slapd, login__cache="0", servers=json.dumps(direct))) as daemon:
+        for name in ("jurgen", "JÜRGEN", " júrgen "):
+            assert daemon.login(name, "guess").status == 401
+        assert daemon.login("jürgen", "pä:ss").verdict == (401, 22)
+        daemon.wait_for("the name is locked after too many failures")

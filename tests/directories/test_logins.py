@@ -50,14 +50,14 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
-    with Slapd.start(COMPANY, directory=tmp_path_factory.mktemp("slapd") / "slapd") as started:
+    with Slapd.start(COMPANY, directory=tmp_path_factory.mktemp("slapd") / "slapd", tls=True) as started:
         yield started
 
 
-def clearml_variables(slapd: Slapd, quote: str = "") -> dict[str, str]:
+def clearml_variables(slapd: Slapd, quote: str = "", url: str = "") -> dict[str, str]:
     """The configuration of ClearML's LDAP document, with or without literal quotes around its values."""
     values = {
-        f"{PROVIDER}server": slapd.url,
+        f"{PROVIDER}server": url or slapd.url,
         f"{PROVIDER}base_dn": BASE_DN,
         f"{PROVIDER}default_company": COMPANY_ID,
         "CLEARML__secure__fixed_user_providers__ldap__dn": SERVICE_DN,
@@ -74,9 +74,13 @@ def clearml_variables(slapd: Slapd, quote: str = "") -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module", params=["", '"'], ids=["bare", "quoted"])
+@pytest.fixture(scope="module", params=["bare", "quoted", "starttls", "ldaps"])
 def daemon(request: pytest.FixtureRequest, slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    environment = clearml_variables(slapd, request.param)
+    url = slapd.ldaps_url if request.param == "ldaps" else slapd.url
+    environment = clearml_variables(slapd, '"' if request.param == "quoted" else "", url)
+    if request.param in ("starttls", "ldaps"):
+        environment["CLEARML__servers__ldap__root_ca_cert"] = str(slapd.ca_file)
+        environment["CLEARML__servers__ldap__start_tls"] = str(request.param == "starttls").lower()
     with running(tmp_path_factory.mktemp("daemon"), environment=environment) as started:
         yield started
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
+from gateway.config.schema import Configuration
 from gateway.directory.realm import Outcome
+from gateway.grants.mapping import Grants, Refused
 from tests.directories.directory_logins import Logins, configured, filters, logins
 from tests.directories.relay import Relay
 from tests.directories.samba import Samba, password_of
@@ -99,6 +101,18 @@ dn: cn=admins,{BASE_DN}
 objectClass: groupOfNames
 cn: admins
 member: cn=tesla,ou=Users,{BASE_DN}
+
+dn: cn=users,{BASE_DN}
+objectClass: groupOfNames
+cn: users
+member: cn=tesla,ou=Users,{BASE_DN}
+member: cn=curie,o=users,{BASE_DN}
+
+dn: cn=hash,{BASE_DN}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: hash
+userPassword: #password;
 """
 ACTIVE_DIRECTORY = """\
 attributetype ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch
@@ -216,7 +230,7 @@ async def test_vault_scenario_2(slapd: Slapd) -> None:
         assert await groups(directory, "ntesla", "coil") == []
         with slapd.administration() as admin:
             admin.modify(f"cn=tesla,ou=Users,{BASE_DN}", {"uid": [("MODIFY_ADD", ["ntesla"])]})
-        assert await groups(directory, "ntesla", "coil") == ["admins", "inventors", "scientists"]
+        assert await groups(directory, "ntesla", "coil") == ["admins", "inventors", "scientists", "users"]
         assert (directory.searches, directory.binds) == (2, 1)
         assert (await directory.verdict("tesla", "coil")).outcome is Outcome.NOT_FOUND
 
@@ -304,12 +318,16 @@ org_role = "Viewer"
 """
 
 
-@asynccontextmanager
-async def by_grafana_file(tmp_path: Path, slapd: Slapd, text: str) -> AsyncIterator[Logins]:
+def grafana_configuration(tmp_path: Path, slapd: Slapd, text: str) -> Configuration:
     text = text.replace("dc=grafana,dc=org", BASE_DN).replace("'grafana'", f"'{ADMIN_PASSWORD}'")
     file = tmp_path / "ldap.toml"
     file.write_text(text.replace("port = 389", f"port = {slapd.port}"))
-    async with logins(load([file], {}).configuration.servers[0]) as directory:
+    return load([file], {}).configuration
+
+
+@asynccontextmanager
+async def by_grafana_file(tmp_path: Path, slapd: Slapd, text: str) -> AsyncIterator[Logins]:
+    async with logins(grafana_configuration(tmp_path, slapd, text).servers[0]) as directory:
         yield directory
 
 
@@ -321,6 +339,47 @@ async def test_grafana_example(slapd: Slapd, tmp_path: Path) -> None:
         assert f"cn=admins,{BASE_DN}" in {group.value for group in verdict.account.groups}
         assert (directory.searches, directory.binds) == (1, 1)
         assert (await directory.verdict("tesla", "x")).outcome is Outcome.INVALID
+
+
+ADMINS, USERS, EVERYBODY = re.findall(r"\[\[servers\.group_mappings\]\](?s:.*?)org_role = .*\n", GRAFANA)
+TWO_ORGS = ADMINS + ADMINS.replace("org_role", "org_id = 2\norg_role")
+
+# what the reference says, mappings in their order, roles by organisation of tesla (admins, users), curie (users), daemon
+MAPPINGS = [
+    ("the example", ADMINS + USERS + EVERYBODY, {1: "Admin"}, {1: "Editor"}, {1: "Viewer"}),
+    ("priority: the topmost mapping is used", USERS + ADMINS + EVERYBODY, {1: "Editor"}, {1: "Editor"}, {1: "Viewer"}),
+    ("priority: of the wildcard too", EVERYBODY + ADMINS + USERS, {1: "Viewer"}, {1: "Viewer"}, {1: "Viewer"}),
+    ("no wildcard: who matches nothing stays out", ADMINS + USERS, {1: "Admin"}, {1: "Editor"}, None),
+    ("org_id: one group in two organisations", TWO_ORGS + EVERYBODY, {1: "Admin", 2: "Admin"}, {1: "Viewer"}, {1: "Viewer"}),
+    ("org_id: the first match of each", USERS + TWO_ORGS, {1: "Editor", 2: "Admin"}, {1: "Editor"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mappings", "tesla", "curie", "daemon"), [row[1:] for row in MAPPINGS], ids=[row[0] for row in MAPPINGS])
+async def test_grafana_mappings(
+    slapd: Slapd, tmp_path: Path, mappings: str, tesla: dict[int, str], curie: dict[int, str], daemon: dict[int, str] | None
+) -> None:
+    text = GRAFANA[: GRAFANA.index("[[servers.group_mappings]]")] + mappings
+    configuration = grafana_configuration(tmp_path, slapd, text)
+    grants = Grants(configuration)
+    expected = {("tesla", "coil"): tesla, ("curie", "radium"): curie, ("daemon", "coil"): daemon}
+    async with logins(configuration.servers[0]) as directory:
+        for (login, password), roles in expected.items():
+            verdict = await directory.verdict(login, password)
+            assert verdict.account is not None
+            if roles is None:
+                with pytest.raises(Refused):
+                    grants.grant(verdict.account)
+            else:
+                assert grants.grant(verdict.account).org_roles == roles
+
+
+async def test_grafana_password_with_special_characters(slapd: Slapd, tmp_path: Path) -> None:
+    """The comment at ``bind_password``: "If the password contains # or ; you have to wrap it with trippel quotes"."""
+    text = GRAFANA.replace("bind_password = 'grafana'", 'bind_password = """#password;"""')
+    text = text.replace("cn=admin,dc=grafana", "cn=hash,dc=grafana")
+    async with by_grafana_file(tmp_path, slapd, text) as directory:
+        assert (await directory.verdict("tesla", "coil")).outcome is Outcome.OK
 
 
 async def test_grafana_single_bind_example(slapd: Slapd, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import uvloop
 from tests.directories.slapd import COMPANY, Slapd
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-BOTH = frozenset({"test_connection", "test_connection_faults", "test_pool", "test_pool_faults"})
+BOTH = frozenset({
+    "test_connection", "test_connection_addresses", "test_connection_faults", "test_pool", "test_pool_faults", "test_race",
+})  # fmt: skip
 
 
 def pytest_asyncio_loop_factories(

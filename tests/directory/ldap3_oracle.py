@@ -40,6 +40,7 @@ __all__ = [
     "result",
     "search_operation",
     "unbind_operation",
+    "who_am_i",
 ]
 
 _OPERATIONS = {
@@ -75,6 +76,14 @@ def result(kind: str, code: int, matched_dn: str, text: str) -> Any:
     operation["resultCode"] = rfc4511.ResultCode(code)
     operation["matchedDN"] = rfc4511.LDAPDN(matched_dn)
     operation["diagnosticMessage"] = rfc4511.LDAPString(text)
+    return operation
+
+
+def who_am_i(refusal: int, who: str | None) -> Any:
+    """The answer to "Who am I?" (RFC 4532); with the code ``refusal`` where ``who`` is None."""
+    operation = result("ExtendedResponse", refusal if who is None else 0, "", "")
+    if who is not None:
+        operation["responseValue"] = rfc4511.ResponseValue(who.encode())
     return operation
 
 

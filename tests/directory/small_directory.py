@@ -5,7 +5,8 @@ through ldap3, and reads by itself, because ldap3 cannot read its own filters.
     directory.searches              what it was asked, in order
     await directory.close()
 
-``answer`` gets each search and gives an ``Answer``; None is silence. Binds succeed but of the names in ``refused``.
+``answer`` gets each search and gives an ``Answer``; None is silence. Binds succeed but of the names in ``refused``, with
+the text ``told``. "Who am I?" is answered with ``who``; refused while that is None.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class SmallDirectory:
         self.searches: list[Search] = []
         self.binds: list[str] = []
         self.refused: set[str] = set()
+        self.told = ""
+        self.who: str | None = None
+        self.who_code = 2
+        self.asked_who = 0
         self.abandoned = 0
         self.connections = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +97,10 @@ class SmallDirectory:
         if kind == 0x60:
             self.binds.append(elements(operation)[1][1].decode())
             code = 49 if self.binds[-1] in self.refused else 0
-            return ldap3_oracle.message(message_id, ldap3_oracle.result("BindResponse", code, "", ""))
+            return ldap3_oracle.message(message_id, ldap3_oracle.result("BindResponse", code, "", self.told))
+        if kind == 0x77 and elements(operation)[0][1] == b"1.3.6.1.4.1.4203.1.11.3":
+            self.asked_who += 1
+            return ldap3_oracle.message(message_id, ldap3_oracle.who_am_i(self.who_code, self.who))
         if kind != 0x63:
             self.abandoned += kind == 0x50
             return b""

@@ -71,6 +71,8 @@ ENTRIES: list[tuple[str, dict[str, str], list[State]]] = [
     ("draft-behera 5.3.3: OpenLDAP writes microseconds", {"pwdAccountLockedTime": "20251231235959.123456Z"}, [State.LOCKED]),
     ("draft-behera 5.3.7", {"pwdReset": "TRUE"}, [State.MUST_CHANGE]),
     ("draft-behera 5.3.7: not", {"pwdReset": "FALSE"}, []),
+    ("draft-behera 5.3.9", {"pwdStartTime": "20990101000000Z"}, [State.NOT_YET]),
+    ("draft-behera 5.3.9, begun", {"pwdStartTime": "20200101000000Z"}, []),
     ("draft-behera 5.3.10", {"pwdEndTime": "20251231000000Z"}, [State.ACCOUNT_EXPIRED]),
     ("389-ds: nsAccountLock", {"nsAccountLock": "true"}, [State.DISABLED]),
     ("FreeIPA: nsAccountLock", {"nsAccountLock": "TRUE"}, [State.DISABLED]),
@@ -140,6 +142,7 @@ BINDS: list[tuple[str, Result, State | None]] = [
     ("draft-behera 6.2: about a new password", policy(SUCCESS, TOO_SHORT), None),
     ("draft-behera 6.2: nothing to say", policy(SUCCESS, b"\x30\x00"), None),
     ("a control without a value", policy(SUCCESS, b""), None),
+    ("389-ds: inactivated is locked in its control", policy(UNWILLING, LOCKED, message="Account inactivated. Contact system administrator."), State.DISABLED),
     ("somebody else's control", policy(SUCCESS, CHANGE, "1.2.3"), None),
 ]  # fmt: skip
 
@@ -176,6 +179,8 @@ LOGINS: list[tuple[str, dict[str, str], Result, State | None]] = [
     ("389-ds: expiry switched off, attribute left", {"passwordExpirationTime": "20200101000000Z"}, Result(SUCCESS), None),
     ("AD: unlocked on another controller", {COMPUTED: "16"}, Result(SUCCESS), None),
     ("the bind's answer is newer than the entry", {COMPUTED: "16"}, ad("533"), State.DISABLED),
+    ("OpenLDAP: its control calls a lock for ever a lock", {"pwdAccountLockedTime": "000001010000Z"}, policy(INVALID, LOCKED), State.DISABLED),
+    ("a reset that the control tells, and disabled", DISABLED_ENTRY, policy(SUCCESS, CHANGE), State.DISABLED),
     ("a wrong password", {"userAccountControl": "512"}, ad("52e"), None),
     ("a wrong password, and disabled", {"userAccountControl": "514"}, ad("52e"), State.DISABLED),
     ("OpenLDAP: a refusal without a word", {"pwdAccountLockedTime": "20251231235959Z"}, Result(INVALID), State.LOCKED),

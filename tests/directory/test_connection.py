@@ -235,7 +235,7 @@ async def test_words_in_clear_behind_starttls_are_refused(company: Slapd) -> Non
     relay = await Relay.start(company.host, company.port)
     relay.spoil = lambda data: data + envelope(2, tlv(0x61, integer(0, 0x0A) + octets("") + octets("")))
     try:
-        with pytest.raises(ProtocolError, match="in clear"):
+        with pytest.raises(Unreachable, match="in clear"):
             await connect(Endpoint("127.0.0.1", relay.port, "starttls"), authorities(company), timeout=SECONDS)
     finally:
         await relay.close()
@@ -338,7 +338,101 @@ async def test_a_message_longer_than_the_buffer() -> None:
             feed(connection, ldap3_oracle.message(message_id, ldap3_oracle.entry(big.dn, big.attributes)))
             feed(connection, answer(message_id))
             assert (await search)[0] == [big, *ENTRIES]
-        assert len(connection.get_buffer(-1)) == 64 * 1024
+        assert len(connection.get_buffer(-1).obj) == 64 * 1024  # type: ignore[arg-type]
+
+
+async def outcome(connection: Connection, request: SearchRequest, data: list[bytes]) -> tuple[int, object]:
+    """The number of the piece with which it ended, and the entries or the error."""
+    search = asyncio.create_task(connection.search(request, "", SECONDS))
+    await asyncio.sleep(0)
+    taken = 0
+    while connection.outstanding:
+        feed(connection, data[taken])
+        taken += 1
+    (ended,) = await asyncio.gather(search, return_exceptions=True)
+    return taken - 1, ended if isinstance(ended, BaseException) else ended[0]
+
+
+def entry_of(message_id: int, values: int, octets_each: int = 2) -> bytes:
+    return ldap3_oracle.message(message_id, ldap3_oracle.entry("uid=x", {"a": [b"x" * octets_each] * values}))
+
+
+async def test_a_search_may_have_limits_of_its_own() -> None:
+    """Values count for the memory that they take: two octets on the wire are forty in here."""
+    few = SearchRequest("dc=x", compile_filter("(a=b)"), entries_at_most=3)
+    small = SearchRequest("dc=x", compile_filter("(a=b)"), octets_at_most=100_000)
+    async with unconnected() as connection:
+        number, error = await outcome(connection, few, [entry_of(1, 1)] * 10)
+        assert (number, type(error)) == (3, AnswerTooLarge)
+        number, error = await outcome(connection, small, [entry_of(3, 500)] * 10)
+        assert (number, type(error)) == (2, AnswerTooLarge)
+        references = [envelope(5, tlv(0x73, octets("ldap://" + "x" * 30_000)))] * 10
+        number, error = await outcome(connection, small, references)
+        assert (number, type(error)) == (3, AnswerTooLarge)
+        data = [entry_of(7, 400), entry_of(7, 400), envelope(7, tlv(SEARCH_DONE, integer(0, 0x0A) + octets("") * 2))]
+        number, found = await outcome(connection, small, data)
+        assert (number, len(found)) == (2, 2)  # type: ignore[arg-type]
+        assert connection.usable
+
+
+async def test_all_searches_together_have_a_limit() -> None:
+    async with unconnected() as connection:
+        each = 3 << 20  # of four messages of 1 MiB each; together eight
+        for first in (1, 7):
+            tasks = [asyncio.create_task(connection.search(EVERYTHING, "", SECONDS)) for _ in range(3)]
+            await asyncio.sleep(0)
+            for message_id in range(first, first + 3):
+                for _ in range(each >> 19):
+                    feed(connection, entry_of(message_id, 1, (1 << 19) - 100))
+            last = first + 2
+            assert isinstance((await asyncio.gather(tasks[-1], return_exceptions=True))[0], AnswerTooLarge)
+            for message_id in range(first, last):
+                feed(connection, envelope(message_id, tlv(SEARCH_DONE, integer(0, 0x0A) + octets("") * 2)))
+            assert [len((await task)[0]) for task in tasks[:2]] == [6, 6]
+            connection._last_id = 6
+        assert connection.usable
+
+
+async def test_one_read_takes_little_beyond_what_is_waited_for() -> None:
+    """Both loops read again and again while there is something, and look after nobody else meanwhile."""
+    async with unconnected() as connection:
+        search = asyncio.create_task(connection.search(EVERYTHING, "", SECONDS))
+        await asyncio.sleep(0)
+        long = entry_of(1, 1, 700_000)
+        feed(connection, long[:500_000])
+        assert connection.get_buffer(-1).nbytes <= len(long) - 500_000
+        feed(connection, long[500_000:])
+        assert connection.get_buffer(-1).nbytes <= 16 * 1024
+        feed(connection, envelope(1, tlv(SEARCH_DONE, integer(0, 0x0A) + octets("") * 2)))
+        assert len((await search)[0]) == 1
+
+
+async def test_others_get_their_turn_between_long_messages() -> None:
+    """Octets that have arrived already are read without a look at anything else, as far as the loops are concerned."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    loop = asyncio.get_running_loop()
+    connection = Connection(Endpoint("pair", 0), max_message=1 << 20, max_entries=1000)
+    await loop.create_connection(lambda: connection, sock=ours)
+    search = asyncio.create_task(connection.search(EVERYTHING, "", SECONDS))
+    try:
+        await asyncio.sleep(0)
+        pending = connection._pending[1]
+        data = entry_of(1, 1, 40_000) * 4
+        assert theirs.send(data) == len(data)
+        seen = set()
+        async with asyncio.timeout(SECONDS):
+            while len(pending.entries) < 4:
+                seen.add(len(pending.entries))
+                await asyncio.sleep(0)
+        assert seen == {0, 1, 2, 3}
+    finally:
+        search.cancel()
+        await connection.close()
+        theirs.close()
 
 
 async def test_scopes(company: Slapd) -> None:

@@ -32,8 +32,9 @@ from gateway.directory.messages import (
     envelope,
 )
 from gateway.directory.tls import tls_context
+from tests.directories.process import free_port
 from tests.directories.relay import Relay
-from tests.directories.slapd import BASE_DN, SERVICE_DN, SERVICE_PASSWORD, Slapd, free_port
+from tests.directories.slapd import BASE_DN, SERVICE_DN, SERVICE_PASSWORD, Slapd
 
 BY_UID = SearchRequest(BASE_DN, compile_filter("(&(objectClass=person)(uid=%s))"), ["uid"])
 EVERYTHING = SearchRequest(BASE_DN, compile_filter("(objectClass=*)"))

@@ -104,6 +104,7 @@ CONTROLS_REFUSED = [
     ("a number in a control", tlv(0xA0, tlv(0x30, octets("1.2") + integer(1)))),
     ("a value longer than the control", tlv(0xA0, tlv(0x30, octets("1.2") + b"\x04\x05x"))),
     ("too many", tlv(0xA0, tlv(0x30, octets("1.2")) * (own.MAX_CONTROLS + 1))),
+    ("too many fields", tlv(0xA0, tlv(0x30, octets("1.2") + octets("") * 3))),
 ]
 
 

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.directory.escape import DnError, escape_dn_value, escape_filter_value, normalise_dn, parse_dn
+from gateway.directory.escape import (
+    MAX_DN,
+    MAX_PAIRS,
+    DnError,
+    comparable_dn,
+    escape_dn_value,
+    escape_filter_value,
+    normalise_dn,
+    parse_dn,
+)
 from tests.directory import ldap3_oracle
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -102,11 +111,17 @@ def test_parsing(dn: str, rdns: list[list[tuple[str, str]]]) -> None:
 @pytest.mark.parametrize(
     "dn",
     ["cn", "cn=a,", ",cn=a", "=a", "cn=a,,dc=x", r"cn=a\x", "cn=a\\", r"cn=\ff", 'cn="a"', "cn=#zz", "cn=#0405", "c n=a",
-     "cn=a\0", "cn=a+", "ü=a", "cn=a<b", "*"],
+     "cn=a\0", "cn=a+", "ü=a", "cn=a<b", "*", "a=," * MAX_PAIRS + "a=", "a=+" * MAX_PAIRS + "a=", "cn=" + "x" * MAX_DN],
 )  # fmt: skip
 def test_no_dn(dn: str) -> None:
     with pytest.raises(DnError):
         parse_dn(dn)
+
+
+def test_dns_as_long_as_the_limits_allow() -> None:
+    assert len(parse_dn("a=," * (MAX_PAIRS - 1) + "a=")) == MAX_PAIRS
+    assert parse_dn("cn=" + "x" * (MAX_DN - 3)) == [[("cn", "x" * (MAX_DN - 3))]]
+    assert comparable_dn("CN=" + "X" * MAX_DN) == "CN=" + "X" * MAX_DN
 
 
 NORMALISED = [

@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.schema import Server
+from gateway.directory import group_names
+from gateway.directory import nested as nesting
 from gateway.directory.connection import DirectoryError, ServiceBindFailed
 from gateway.directory.escape import DnError, comparable_dn, escape_dn_value, parse_dn
 from gateway.directory.group_names import GroupNames, naming_context
-from gateway.directory.groups import CHUNK, GroupReader
+from gateway.directory.groups import CHUNK, MAX_GROUP, GroupReader
 from gateway.directory.messages import Entry
 from gateway.directory.nested import ancestors
 from gateway.directory.pool import Endpoint, Pool
-from gateway.directory.searches import AT_ONCE, EMPTY_PAGES, SearchFailed
+from gateway.directory.searches import AT_ONCE, EMPTY_PAGES, SearchFailed, all_values
 from gateway.directory.sids import is_sid, sibling
 from gateway.identity import Group
 from tests.directory import ldap3_oracle
@@ -105,6 +107,70 @@ async def test_ranges_stop_at_max_groups(caplog: pytest.LogCaptureFixture) -> No
     assert "more than 25 groups" in caplog.text
 
 
+async def test_no_more_values_are_parsed_than_max_groups() -> None:
+    """One person's ``memberOf`` may have as many values as fit into a message."""
+    async with reading(nothing, max_groups=25) as (_, groups):
+        assert len(await groups(memberof=[dn(number).encode() for number in range(50_000)])) == 25
+    values = [dn(number).encode() for number in range(50_000)]
+    assert len(await all_values(None, Entry(ADA, {"memberof": values}), "memberof", 25)) == 26  # type: ignore[arg-type]
+
+
+async def test_values_that_are_too_long_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    async with reading(nothing) as (_, groups):
+        assert await groups(memberof=[b"cn=a,dc=x", b"cn=" + b"x" * MAX_GROUP, b"a=," * 3000, b"cn=b,dc=x"]) == ["a", "b"]
+    assert caplog.text.count("are passed over") == 1
+
+
+async def test_names_of_entries_that_are_too_long_are_passed_over() -> None:
+    found = [group(1), (dn(2), {"cn": [b"x" * (MAX_GROUP + 1)]}), (f"OU={'x' * MAX_GROUP},{DC}", {"cn": [b"g2"]}), group(3)]
+    settings = {"group_search_filter": "(member={{.UserDN}})", "group_search_base_dns": [DC]}
+    async with reading(lambda search: Answer(found), **settings) as (_, groups):
+        assert await groups() == ["g1", "g3"]
+
+
+async def test_others_get_their_turn_while_groups_are_read() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with reading(nothing) as (_, groups):
+        task = asyncio.create_task(other())
+        assert len(await groups(memberof=[dn(number).encode() for number in range(20 * CHUNK)])) == 20 * CHUNK
+        assert turns >= 10
+        turns = 0
+        asked = iter([[Group(f"g{number}", dn(number), dn(number)) for number in range(2000)], []])
+
+        async def parents(dns: Sequence[str]) -> list[Group]:
+            return next(asked)
+
+        assert len(await ancestors([Group("a", dn(1), dn(1))], parents, depth=2, limit=5000)) == 1999
+        assert turns >= 10
+        task.cancel()
+
+
+def test_long_texts_are_not_kept() -> None:
+    """What a cache holds of a directory's text has a limit (names of groups, DNs above them)."""
+    names = GroupNames(server_of())
+    for read, cache in ((lambda text: names.of_member_of([text]), group_names._cached_group), (compared, nesting._cached)):
+        read(dn(77_777))
+        before = cache.cache_info().currsize
+        read(f"CN=g77778,OU={'x' * 2000},{DC}")
+        assert cache.cache_info().currsize == before
+        read(dn(77_779))
+        assert cache.cache_info().currsize in (before + 1, 8192)
+
+
+def compared(text: str) -> None:
+    async def parents(dns: Sequence[str]) -> list[Group]:
+        return []
+
+    asyncio.run(ancestors([Group("g", text, text)], parents, depth=1, limit=10))
+
+
 RANGES_WRONG = [
     ("nothing more", Answer([(ADA, {})])),
     ("no entry", Answer()),
@@ -112,7 +178,7 @@ RANGES_WRONG = [
     ("the same again", Answer([(ADA, {"memberOf;range=0-1": [b"cn=a", b"cn=b"]})])),
     ("another attribute", Answer([(ADA, {"memberOfX;range=2-*": [b"cn=a"]})])),
     ("no number", Answer([(ADA, {"memberOf;range=2": [b"cn=a"]})])),
-    ("a number too long", Answer([(ADA, {f"memberOf;range=2-{'9' * 5000}": [b"cn=a"]})])),
+    ("a number too long", Answer([(ADA, {f"memberOf;range=2-{'9' * 200}": [b"cn=a"]})])),
     ("gone", Answer(code=32)),
 ]
 
@@ -379,18 +445,29 @@ async def test_result_codes(code: int, passing: bool, changes: dict[str, Any]) -
         assert caught.value.passing is passing
 
 
-@pytest.mark.parametrize(("name", "changes"), [("", {"anonymous_group_search": True}), ("cn=svc", {})])
-async def test_a_refused_bind_of_ones_own(name: str, changes: dict[str, Any]) -> None:
-    """vault.md 4 step 10, and the bind before the second page: refused, and the connection serves again."""
-    async with reading(in_pages(3), **PAGED, **changes) as (directory, groups):
+async def test_a_refused_anonymous_bind() -> None:
+    """vault.md 4 step 10: refused, and the connection serves again."""
+    async with reading(in_pages(3), **PAGED, anonymous_group_search=True) as (directory, groups):
         assert await groups() == ["g0", "g1", "g2"]
-        directory.refused.add(name)
+        directory.refused.add("")
         for _ in range(20):
             with pytest.raises(ServiceBindFailed, match="49 invalidCredentials"):
                 await groups()
         directory.refused.clear()
         assert await groups() == ["g0", "g1", "g2"]
         assert directory.connections == 2
+
+
+async def test_a_refused_service_bind_before_the_second_page() -> None:
+    """It is not tried again by the next logins: each time counts towards a lock of the account."""
+    async with reading(in_pages(3), **PAGED) as (directory, groups):
+        assert await groups() == ["g0", "g1", "g2"]
+        directory.refused.add("cn=svc")
+        binds = directory.binds.count("cn=svc")
+        for _ in range(20):
+            with pytest.raises(ServiceBindFailed, match="49 invalidCredentials"):
+                await groups()
+        assert directory.binds.count("cn=svc") == binds + 1
 
 
 async def test_one_of_several_searches_fails() -> None:

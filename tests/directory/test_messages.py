@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.directory import messages
 from gateway.directory.ber import MAX_INTEGER, ProtocolError, frame, integer, octets, tlv
+from gateway.directory.escape import MAX_DN
 from gateway.directory.filters import compile_filter
 from gateway.directory.messages import (
     BIND_RESPONSE,
@@ -191,6 +192,10 @@ REFUSED = [
     ("a value that is no octet string", entry_with(tlv(0x30, tlv(0x30, octets("cn") + tlv(0x31, integer(1)))))),
     ("a value longer than its set", entry_with(tlv(0x30, tlv(0x30, octets("cn") + tlv(0x31, b"\x04\x7fx"))))),
     ("more attributes than the limit", entry_with(tlv(0x30, b"".join(tlv(0x30, octets(f"a{n}") + tlv(0x31, b"")) for n in range(messages.MAX_ATTRIBUTES + 1))))),
+    ("one attribute again and again, without values", entry_with(tlv(0x30, tlv(0x30, octets("a") + tlv(0x31, b"")) * (messages.MAX_ATTRIBUTES + 1)))),
+    ("a long DN", entry_with(tlv(0x30, b""), octets("o=" + "x" * MAX_DN))),
+    ("a long description", entry_with(tlv(0x30, tlv(0x30, octets("a" * (messages.MAX_DESCRIPTION + 1)) + tlv(0x31, b""))))),
+    ("a result of very many fields", envelope(1, tlv(SEARCH_DONE, DONE + b"\x80\x00" * (messages.MAX_RESULT_FIELDS + 1)))),
     ("more values than the limit", entry_with(tlv(0x30, tlv(0x30, octets("a") + tlv(0x31, b"\x04\x00" * (messages.MAX_VALUES + 1)))))),
 ]  # fmt: skip
 
@@ -200,6 +205,13 @@ def test_messages_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode(data)
     assert "cn" not in str(caught.value)
+
+
+def test_as_much_as_the_limits_allow() -> None:
+    many = b"".join(tlv(0x30, octets("a") + tlv(0x31, octets(str(n)))) for n in range(messages.MAX_ATTRIBUTES))
+    _, _, entry = decode(entry_with(tlv(0x30, many), octets("o=" + "x" * (MAX_DN - 2))))
+    assert isinstance(entry, messages.Entry)
+    assert (len(entry.dn), len(entry.attributes["a"])) == (MAX_DN, messages.MAX_ATTRIBUTES)
 
 
 def test_a_long_text_is_cut() -> None:

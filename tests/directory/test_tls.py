@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_defaults_verify() -> None:
     assert context.maximum_version == ssl.TLSVersion.TLSv1_3
 
 
+def test_a_common_name_is_no_host_name(tmp_path: Path) -> None:
+    """RFC 9525 section 1.2, and what Go does: a certificate without subject alternative names names no host."""
+    make_certificates(tmp_path, names=(), common_name="dc1.example.org")
+    client, _ = tls_context(ca_files=[tmp_path / "ca.pem"])
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    here = client.wrap_bio(back, there, server_hostname="dc1.example.org")
+    other = server.wrap_bio(there, back, server_side=True)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        for side in (here, other, here):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+
+
 def test_skip_verify() -> None:
     context, _ = tls_context(skip_verify=True)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
@@ -86,8 +102,9 @@ def test_old_versions_are_possible_when_asked_for() -> None:
 
 
 def test_client_certificate(certificates: Path) -> None:
-    tls_context(client_cert=certificates / "server.pem", client_key=certificates / "server.key")
-    tls_context(client_cert="/nowhere/used.pem")
+    _, ignored = tls_context(client_cert=certificates / "server.pem", client_key=certificates / "server.key")
+    assert ignored == []
+    assert tls_context(client_cert="/nowhere/used.pem")[1] == []  # without a key it is not looked at
 
 
 UNREADABLE = [

@@ -54,6 +54,12 @@ def test_one_counter_for_all_spellings_of_a_name(typed: str) -> None:
     assert lockout.name_key("corp", typed) == lockout.name_key("corp", "alice")
 
 
+@pytest.mark.parametrize("typed", ["BJÖRN", "bjorn", "bjǫrṅ", "bj\u00f8rn", "b\u0328\u0301jo\u0308\u24c7n", "b\u00adj\u200born"])
+def test_one_counter_for_what_active_directory_takes_for_one_name(typed: str) -> None:
+    """bugzilla.samba.org 14847: in modes without a search the typed name is all that is counted before the bind."""
+    assert lockout.name_key("corp", typed) == lockout.name_key("corp", "björn")
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config.schema import Configuration
+from gateway.directory.escape import escape_dn_value
 from gateway.grants.mapping import Grants, Refused
 from gateway.identity import Account, Group
 
@@ -15,9 +16,11 @@ BASE = "dc=example,dc=com"
 COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
 
 
-def configuration(server: dict[str, Any] | None = None, **top: Any) -> Configuration:
+def configuration(
+    server: dict[str, Any] | None = None, more: tuple[dict[str, Any], ...] = (), **top: Any
+) -> Configuration:
     corp = {"name": "corp", "host": "ldap.example.com", "search_base_dns": (BASE,), **(server or {})}
-    return Configuration.model_validate({"state_dir": "/var/empty", "servers": (corp,), **top})
+    return Configuration.model_validate({"state_dir": "/var/empty", "servers": (corp, *more), **top})
 
 
 def group(name: str, branch: str = "ou=groups") -> Group:
@@ -120,6 +123,9 @@ def test_require_mapping(required: bool, mappings: tuple[Any, ...], groups: list
             grants.grant(account(*groups))
 
 
+LIKE_A_DN = f"cn=admins,ou=groups,{BASE}"
+NAMED_LIKE_A_DN = replace(account(), groups=(Group(LIKE_A_DN, "cn=" + escape_dn_value(LIKE_A_DN, equals=True) + f",ou=teams,{BASE}"),))
+
 # entry of admins, account, whether it is one (DECISIONS 8)
 ADMINS = [
     ("user:ada", account(server="local"), True),
@@ -136,12 +142,16 @@ ADMINS = [
     (f"group:cn=admins,ou=groups,{BASE}", account("admins"), True),
     (f"group:CN=Admins, OU=groups,{BASE}", account("admins"), True),
     (f"group:cn=admins,ou=projects,{BASE}", account("admins"), False),
+    (f"group:corp/cn=admins,ou=groups,{BASE}", account("admins"), True),
+    (f"group:corp/cn=admins,ou=groups,{BASE}", account("admins", server="lab"), False),
+    (f"group:cn=admins,ou=groups,{BASE}", NAMED_LIKE_A_DN, False),
 ]
 
 
 @pytest.mark.parametrize(("entry", "who", "administrates"), ADMINS)
 def test_administrators(entry: str, who: Account, administrates: bool) -> None:
-    grant = Grants(configuration(admins=(entry,))).grant(who)
+    lab = {"name": "lab", "host": "lab.example.com", "search_base_dns": (BASE,)}
+    grant = Grants(configuration(admins=(entry,), more=(lab,))).grant(who)
     assert grant.admin is administrates
     assert grant.clearml_role == ("admin" if administrates else "user")
 
@@ -211,3 +221,29 @@ def test_local_users() -> None:
     local = Account(server="local", external_id="ada", username="Ada", groups=(Group("ops", value="ops"),))
     grant = grants.grant(local)
     assert (grant.clearml_role, grant.org_roles) == ("superuser", {1: "Admin"})
+
+
+# server, user name, whether it reads like somebody else's name (DECISIONS 1, 2)
+NAMES = [
+    ("corp", "ada", False),
+    ("corp", "boss", True),  # a local user
+    ("corp", "BOSS ", True),
+    ("ldap", "x", False),
+    ("ldap", "corp/x", True),
+    ("ldap", "Corp/x", True),
+    ("ldap", "corporation/x", False),
+    ("corp", "lab/x", True),  # of server corp/lab
+    ("corp/lab", "x", False),
+    ("local", "boss", False),
+]
+
+
+@pytest.mark.parametrize(("server", "name", "elses"), NAMES)
+def test_a_name_that_is_somebody_elses(server: str, name: str, elses: bool) -> None:
+    more = tuple({"name": one, "host": "ldap.example.com", "search_base_dns": (BASE,)} for one in ("ldap", "corp/lab"))
+    grants = Grants(configuration(more=more, users=({"username": "Boss", "disabled": True},)))
+    if elses:
+        with pytest.raises(Refused, match=r"a local user is called|reads like a name of server corp"):
+            grants.grant(account(server=server, username=name))
+    else:
+        assert grants.grant(account(server=server, username=name))

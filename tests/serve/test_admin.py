@@ -223,7 +223,8 @@ def test_reload_waits_and_tells(daemon: Daemon, file: Path) -> None:
     file.write_text(configuration(lockout={"failures": 9, "address_failures": 1000}, uvloop=False))
     answer = daemon.call("/admin/reload", method="POST", basic=("ada", "lovelace"))
     assert answer.status == 200
-    assert (answer.json["outcome"], answer.json["errors"]) == ("applied", [])
+    assert answer.json["outcome"] in ("applied", "unchanged")  # the watcher may have been first
+    assert answer.json["errors"] == []
     assert answer.json["generation"] > before
     assert answer.json["pending_restart"] == ["uvloop"]
     event = daemon.wait_for_event(action="configuration.reload", user="ada")
@@ -299,7 +300,8 @@ def test_stored_values_come_and_are_forgotten(tmp_path: Path) -> None:
                 SettingChange(("users", "mia"), {"username": "mia", "password_hash": HASH}),
             )
         )
-        changes = by_socket(tmp_path, "/admin/reload", "POST").json["changes"]
+        answer = by_socket(tmp_path, "/admin/reload", "POST").json
+        changes = answer.get("in_force", answer)["changes"]  # the watcher may have been first
         assert {change["key"] for change in changes} == {"lockout.failures", "lockout.window", "users.mia"}
         assert daemon.login("mia", "lovelace").status == 200
         daemon.stop()

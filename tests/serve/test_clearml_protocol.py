@@ -271,7 +271,8 @@ LIFETIMES = [
     ("expiration_sec=true", None, None),
     ("", {"expiration_sec": [60]}, None),
     ("", {"expiration_sec": 1e300}, None),
-    ("", {"expiration_sec": 0.5}, 2592000),  # floats are truncated, and 0 is the default
+    ("", {"expiration_sec": 1.5}, 1),  # floats are truncated
+    ("", {"expiration_sec": 0.5}, None),  # not to 0, which is the default: of a key, no end at all
 ]
 
 

@@ -10,9 +10,9 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from store_samples import NOW, account, save, token
+from store_samples import NOW, account, save, token, vault
 
-from gateway.store.interface import StoreError
+from gateway.store.interface import Conflict, StoreError
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 
@@ -33,6 +33,24 @@ async def acknowledge(path: Path) -> None:
         for number in numbers:
             await store.token_add(token(number))
             say(number)
+
+    await asyncio.gather(*(client() for _ in range(8)))
+
+
+async def acknowledge_vaults(path: Path) -> None:
+    """Save one vault for ever from eight tasks and print what was saved as soon as it is durable."""
+    store = SqliteStore.open(path, sealer=SEALER)
+    await store.migrate()
+
+    async def client() -> None:
+        while True:
+            current = await store.vault("a")
+            expected = current.version if current is not None else 0
+            try:
+                version = await store.vault_save(vault("a", text=f"text {expected + 1}"), expected, keep=10**6)
+            except Conflict:
+                continue
+            say(version)
 
     await asyncio.gather(*(client() for _ in range(8)))
 

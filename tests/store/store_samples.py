@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.identity import Account, Group
-from gateway.store.interface import IdentityRow, KeyRow, Store, TokenRow
+from gateway.store.interface import IdentityRow, KeyRow, Store, TokenRow, VaultRow
 
 NOW = 1_700_000_000
 
@@ -61,3 +61,12 @@ def signing_key(name: str, **changes: Any) -> KeyRow:
         "public": b"", "not_before": 0,
     }  # fmt: skip
     return KeyRow(**values | changes)
+
+
+def vault(name: str, **changes: Any) -> VaultRow:
+    values: dict[str, Any] = {
+        "id": name, "company": "c1", "scope": "group", "owner": "g1", "type": "config", "format": "yaml", "enabled": True,
+        "description": f"about {name}", "text": f"planted: {name}", "delivered": f'{{"planted": "{name}"}}',
+        "created_at": NOW, "updated_at": NOW, "updated_by": "ada",
+    }  # fmt: skip
+    return VaultRow(**values | changes)

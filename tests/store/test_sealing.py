@@ -118,7 +118,7 @@ def test_an_unusable_given_key_is_named_and_not_shown(tmp_path: Path, text: str)
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("content", [b"", b"planted", os.urandom(32), base64.b64encode(KEY) * 9, b"\0" * 10**6])
+@pytest.mark.parametrize("content", [b"", b"planted", bytes(range(224, 256)), base64.b64encode(KEY) * 9, b"\0" * 10**6])
 def test_an_unusable_key_file_is_named_and_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "master.key"
     file.write_bytes(content)

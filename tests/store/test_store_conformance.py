@@ -333,11 +333,14 @@ async def test_whitelist(store: Store) -> None:
     assert [(row.email, row.role) for row in await store.whitelist()] == [
         ("ada@example.com", "user"), ("bob@example.com", "user"), ("eve@example.com", "user")
     ]  # fmt: skip
-    assert await store.whitelist_accept("ADA@EXAMPLE.COM", "i1", NOW + 2)
-    assert not await store.whitelist_accept("ada@example.com", "i2", NOW + 3)
-    assert not await store.whitelist_accept("unknown@example.com", "i2", NOW + 3)
+    first = await save(store, account(external_id="first"), now=NOW + 2, accepts="ADA@EXAMPLE.COM")
+    assert (await save(store, account(external_id="first"), now=NOW + 3, accepts="ada@example.com")).id == first.id
+    for address in ("ada@example.com", "unknown@example.com"):
+        with pytest.raises(Conflict):
+            await save(store, account(external_id="second"), now=NOW + 3, accepts=address)
+    assert await store.identity_of(first.server, "second") is None
     [ada] = await store.whitelist("ada@example.com ")
-    assert (ada.accepted_at, ada.identity, ada.added_by, ada.added_at) == (NOW + 2, "i1", "root", NOW)
+    assert (ada.accepted_at, ada.identity, ada.added_by, ada.added_at) == (NOW + 2, first.id, "root", NOW)
     assert await store.whitelist_remove(["ada@example.com", "BOB@example.com", "bob@example.com", "x@y"]) == [
         "bob@example.com"
     ]

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from store_samples import token
 
+from gateway.store.sealing import Sealer
+from gateway.store.sqlite import SqliteStore
+
 KILLS = 200 if os.environ.get("GATEWAY_SOAK") == "1" else 20
 
 
@@ -39,3 +42,20 @@ def test_every_acknowledged_write_survives_sigkill(
         assert check == "ok"
         assert {token(number).accessor for number in promised} <= stored
     assert len(promised) > KILLS
+
+
+async def test_every_acknowledged_version_of_a_vault_survives_sigkill(
+    tmp_path: Path, child: Callable[[str, Path], subprocess.Popen[bytes]], sealer: Sealer
+) -> None:
+    """Acceptance of vaults: two writers at once, killed at any moment, lose no acknowledged write."""
+    path, chance = tmp_path / "gateway.db", random.Random(3)
+    promised: set[int] = set()
+    for _ in range(KILLS // 4):
+        promised |= acknowledged_before_kill(child("acknowledge_vaults", path), chance.randrange(1, 100))
+        store = SqliteStore.open(path, sealer=sealer)
+        current, versions = await store.vault("a"), await store.vault_versions("a")
+        await store.close()
+        assert current is not None
+        stored = {current.version: current.text} | {version.version: version.text for version in versions}
+        assert promised <= set(stored)
+        assert stored == {number: f"text {number}" for number in range(1, current.version + 1)}

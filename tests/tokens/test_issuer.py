@@ -17,7 +17,8 @@ from gateway.identities import Identities
 from gateway.identity import Account, Group, Identity
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite import SqliteStore
-from gateway.tokens.issuer import Issuer, Revoked
+from gateway.tokens import jwt
+from gateway.tokens.issuer import CLOCK_SKEW, Issuer, Revoked
 from gateway.tokens.jwt import InvalidToken
 from gateway.tokens.opaque import digest
 
@@ -150,6 +151,40 @@ async def test_a_key_that_no_longer_signs_still_verifies(room: Room) -> None:
     room.configure((new,))
     with pytest.raises(InvalidToken, match="Signature verification failed"):
         await room.issuer.identity_of(token, NOW)
+
+
+CLAIMS = {"iat": NOW, "exp": NOW + 60, "session_id": "s", "sub": "x"}
+# changes to the claims of a token with a good signature, what the refusal says
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"exp": 1 << 60}, 'Invalid "exp" claim'),
+    ({"exp": 10**400}, 'Invalid "exp" claim'),
+    ({"exp": 1e300}, 'Token is missing the "exp" claim'),
+    ({"exp": True}, "Expiration Time claim (exp) must be an integer."),
+    ({"iat": -1}, 'Invalid "iat" claim'),
+    ({"iat": NOW + 31}, "The token is not yet valid (iat)"),
+    ({"session_id": "\ud800"}, 'Invalid "session_id" claim'),
+    ({"session_id": 5}, 'Token is missing the "session_id" claim'),
+    ({"sub": "\ud800"}, 'Invalid "sub" claim'),
+    ({"sub": None}, "Subject must be a string"),
+    ({"act": None}, 'Invalid "act" claim'),
+    ({"act": {}}, 'Invalid "act" claim'),
+    ({"act": {"sub": ["x"]}}, 'Invalid "act" claim'),
+    ({"act": {"sub": "\ud800"}}, 'Invalid "act" claim'),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), ODD)
+async def test_odd_claims(room: Room, changes: dict[str, Any], reason: str) -> None:
+    """Another program that knows the secret may write what the store could not look up."""
+    with pytest.raises(InvalidToken) as caught:
+        await room.issuer.identity_of(jwt.encode({**CLAIMS, **changes}, b"s" * 32), NOW)
+    assert caught.value.reason == reason
+
+
+async def test_a_token_of_some_seconds_ahead(room: Room) -> None:
+    """The clock was set back, or is another machine's."""
+    identity, _ = await room.token()
+    assert await room.issuer.identity_of(room.issuer.issue(identity, 60, NOW + CLOCK_SKEW).text, NOW) == identity
 
 
 async def test_the_cache_is_bounded(room: Room) -> None:

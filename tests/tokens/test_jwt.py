@@ -96,6 +96,16 @@ def test_what_is_not_json_is_not_signed(claims: dict[str, Any]) -> None:
         jwt.encode(claims, SECRET)
 
 
+def test_a_clock_that_was_set_back() -> None:
+    """``early`` is for the time of issue alone."""
+    token = jwt.encode({"iat": 100, "exp": 200}, SECRET)
+    assert jwt.decode(token, SECRET, 70, early=30)
+    for now, reason in ((69, "The token is not yet valid (iat)"), (200, "Signature has expired")):
+        with pytest.raises(InvalidToken) as caught:
+            jwt.decode(token, SECRET, now, early=30)
+        assert caught.value.reason == reason
+
+
 @pytest.mark.parametrize(
     ("claims", "now", "leeway", "reason"),
     [

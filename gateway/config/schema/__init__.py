@@ -15,26 +15,38 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from gateway.access.hosts import MalformedHost, parse_authority, parse_host
+from gateway.access.session_cookies import CookieScopes
+from gateway.grants.mapping import BUILT_IN_GROUPS
 from gateway.identity import LOCAL, fold_name
 
+from .access import AccessControl, AccessRule, QueryCondition
 from .address import Address, TcpAddress, UnixAddress
-from .clearml import Clearml, Credential, Vaults
+from .clearml import Clearml, Credential
 from .conjur import Conjur
 from .fields import Addresses, ExactTexts, Flag, KeyedBy, Networks, PathText, Secret, WebUrl
+from .identity_headers import IdentityHeaders
 from .people import PLAIN_FORM, QUICKSTART_HASH, QUICKSTART_USER, Lockout, Login, Tokens, User, plain_form
 from .process import Audit, Http, Log, Reload, Store
 from .section import Finding, Section
 from .servers import GroupMapping, Server, ServerGroups
-from .session import Session
+from .session import Portal, Session
+from .vaults import DeclaredVault, VaultGroup, Vaults, people_of
 
 __all__ = [
     "PLAIN_FORM",
     "QUICKSTART_HASH",
+    "AccessControl",
+    "AccessRule",
     "Address",
     "Configuration",
     "Credential",
+    "DeclaredVault",
     "Finding",
     "GroupMapping",
+    "IdentityHeaders",
+    "Portal",
+    "QueryCondition",
     "Secret",
     "Section",
     "Server",
@@ -43,6 +55,7 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "User",
+    "VaultGroup",
     "plain_form",
 ]
 
@@ -56,7 +69,8 @@ def _first_listener(data: dict[str, Any]) -> str:
     for address in data.get("listen", ()):
         if isinstance(address, TcpAddress):
             host = "localhost" if address.host in ("", "0.0.0.0", "::") else address.host  # noqa: S104 - compared
-            return f"http://{TcpAddress(host, address.port)}"
+            # The system chooses port 0's number when it is too late to know it here.
+            return f"http://{TcpAddress(host, address.port)}".removesuffix(":0")
     return "http://localhost"
 
 
@@ -91,6 +105,9 @@ class Configuration(Section):
     login: Login = Field(default_factory=Login)
     tokens: Tokens = Field(default_factory=Tokens)
     session: Session = Field(default_factory=Session)
+    access_control: AccessControl = Field(default_factory=AccessControl)
+    identity_headers: IdentityHeaders = Field(default_factory=IdentityHeaders)
+    portal: Portal = Field(default_factory=Portal)
     clearml: Clearml = Field(default_factory=Clearml)
     vaults: Vaults = Field(default_factory=Vaults)
     conjur: Conjur = Field(default_factory=Conjur)
@@ -108,9 +125,9 @@ class Configuration(Section):
 
     @property
     def web_origins(self) -> tuple[str, ...]:
-        """Web origins that get CORS with credentials."""
+        """Web origins that get CORS with credentials: always the gateway's own, and what was added to it."""
         parts = urlsplit(self.public_url)
-        return self.clearml.origins or (f"{parts.scheme}://{parts.netloc}",)
+        return tuple(dict.fromkeys((f"{parts.scheme}://{parts.netloc}", *self.clearml.origins)))
 
     def findings(self) -> Iterator[Finding]:
         yield from _twice("servers", "name", [server.name for server in self.servers])
@@ -120,8 +137,10 @@ class Configuration(Section):
             yield Finding((), message, "warning", absence=True, rests_on=(("servers",), ("users",)))
         yield from self._admin_findings()
         yield from self._whitelist_findings()
+        yield from self._vault_findings()
         yield from self._exposure_findings()
         yield from self._conjur_findings()
+        yield from self._access_findings()
         if not self.listen:
             yield Finding(("listen",), "needs at least one address")
         if self.clearml.cookie.same_site == "None" and not self.secure_cookies:
@@ -158,9 +177,25 @@ class Configuration(Section):
             return
         for index, server in enumerate(self.servers):
             if not server.clearml.default_company:
-                message = "is not set, and clearml.registration is whitelist: nobody of this server may log in, because"
-                message += " this version has no way to fill the whitelist yet; a default_company admits everyone"
+                message = "is not set, and clearml.registration is whitelist: only those may log in whom ldap-gateway"
+                message += " whitelist add or the API names; a default_company admits everyone"
                 yield Finding(("servers", index, "clearml", "default_company"), message, "warning", absence=True)
+
+    def _vault_findings(self) -> Iterator[Finding]:
+        rests_on = (("servers",), ("users",))
+        for place, kind, name in people_of(self.vaults.groups, self.vaults.declared):
+            if message := self._nobody(kind, name).replace(f"{kind}:", ""):
+                yield Finding(("vaults", *place), message, "warning", absence=True, rests_on=rests_on)
+        synced = any(server.clearml.groups.enabled for server in self.servers)
+        for name, group in self.vaults.groups.items():
+            if not (synced or group.group or group.group_dn or group.users or fold_name(name) in BUILT_IN_GROUPS):
+                message = "nobody is in it: give group, group_dn or users"
+                yield Finding(("vaults", "groups", name), message, "warning", absence=True, rests_on=(("servers",),))
+        companies = {server.clearml.default_company for server in self.servers} | {self.clearml.company, ""}
+        for name, vault in self.vaults.declared.items():
+            if vault.company not in companies:
+                message = "nobody is of this company: neither clearml.company nor a server's default_company names it"
+                yield Finding(("vaults", "declared", name, "company"), message, "warning")
 
     def _conjur_findings(self) -> Iterator[Finding]:
         names = {server.name.lower() for server in self.servers}
@@ -168,6 +203,32 @@ class Configuration(Section):
             if name.lower() not in names:
                 message = f"there is no server {name}"
                 yield Finding(("conjur", "services", name), message, absence=True, rests_on=(("servers",),))
+
+    def _access_findings(self) -> Iterator[Finding]:
+        try:
+            parse_authority(urlsplit(self.public_url).netloc)
+        except ValueError as error:
+            yield Finding(("public_url",), f"is no address of a portal: {error}")
+        for index, rule in enumerate(self.access_control.rules):
+            if rule.headers and rule.headers not in self.identity_headers.known:
+                rests_on = (("identity_headers", "presets"),)
+                place = ("access_control", "rules", index, "headers")
+                yield Finding(place, f"there is no preset {rule.headers}", rests_on=rests_on)
+            if rule.policy == "authenticated" and (outside := self._outside(rule.domain)):
+                message = f"{outside} is outside every domain of session.cookies: no login reaches it"
+                place, cookies = ("access_control", "rules", index, "domain"), ("session", "cookies")
+                yield Finding(place, message, "warning", rests_on=(cookies, ("public_url",)))
+
+    def _outside(self, domains: tuple[str, ...]) -> str:
+        """The first of the domains that no session cookie goes to; empty where there is none."""
+        pairs = [(cookie.domain, cookie.portal_url) for cookie in self.session.cookies]
+        for domain in domains:
+            try:
+                if CookieScopes(pairs, self.public_url).for_host(parse_host(domain.removeprefix("*."))) is None:
+                    return domain
+            except MalformedHost:
+                return ""
+        return ""
 
     def _exposure_findings(self) -> Iterator[Finding]:
         exposed = [str(address) for address in self.listen if not address.loopback]

@@ -1,4 +1,4 @@
-"""The ClearML dialect and the groups that ClearML vaults belong to (configuration.md 1.6)."""
+"""The ClearML dialect (configuration.md 1.6)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .fields import Flag, Items, OptionalFlag, Secret, SecretText, Text, Texts, WebOrigins, matching, no_items
-from .section import Finding, Section, not_both
+from .fields import Flag, Items, OptionalFlag, Secret, SecretText, Text, WebOrigins, matching, no_items
+from .section import Finding, Section
 
 ServiceRole = Literal["system", "root", "admin", "superuser", "user", "annotator", "guest"]
 
@@ -56,7 +56,7 @@ class Clearml(Section):
     company: CompanyId = "d1bd92a3b039400cbafc60a7a5b1e52b"
     """Id of the company, 32 hexadecimal digits."""
     registration: Literal["open", "whitelist"] = "open"
-    """``whitelist``: a directory user needs an entry in the whitelist, which this version cannot fill yet; servers with
+    """``whitelist``: a directory user needs an entry in the whitelist (``ldap-gateway whitelist add``); servers with
     ``default_company`` admit everyone all the same. Local users never need one."""
     token_secret: SecretText = Field(default_factory=Secret)
     """HS256 secret of ClearML tokens; without it the key ring has one."""
@@ -70,7 +70,7 @@ class Clearml(Section):
     credentials: Items[Credential] = Field(default_factory=no_items)
     """Access keys of services, by name."""
     origins: WebOrigins = ()
-    """Web origins that get CORS with credentials; empty means the origin of ``public_url``."""
+    """Web origins that get CORS with credentials, besides that of ``public_url``."""
 
     def findings(self) -> Iterator[Finding]:
         if self.token_secret and len(self.token_secret.reveal().encode("utf-8", "surrogatepass")) < 16:
@@ -79,27 +79,3 @@ class Clearml(Section):
         for name, credential in self.credentials.items():
             if credential.user_key and seen.setdefault(credential.user_key, name) != name:
                 yield Finding(("credentials", name, "user_key"), f"is the same as of {seen[credential.user_key]}")
-
-
-class VaultGroup(Section):
-    """A group that vaults can belong to."""
-
-    id: Text = ""
-    """Stable id; made from the name where not given."""
-    group: Text = ""
-    """Name of a directory or local group whose members are in it."""
-    group_dn: Text = ""
-    """The same by DN."""
-    users: Texts = ()
-    """User names that are in it besides."""
-
-    def findings(self) -> Iterator[Finding]:
-        yield from not_both("group", "group_dn", (self.group, self.group_dn))
-
-
-class Vaults(Section):
-    """ClearML configuration vaults."""
-
-    groups: Items[VaultGroup] = Field(default_factory=no_items)
-    """Groups that vaults can belong to, by name. So far there are no such vaults: the names count only where a server
-    has ``prohibit_user_login_if_not_in_group``, the keys within for nothing."""

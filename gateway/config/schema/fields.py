@@ -41,10 +41,12 @@ __all__ = [
     "OptionalPath",
     "PathText",
     "Paths",
+    "Ports",
     "Secret",
     "SecretText",
     "Size",
     "StoreUrl",
+    "Subjects",
     "TcpAddress",
     "Text",
     "Texts",
@@ -52,6 +54,7 @@ __all__ = [
     "UnixAddress",
     "WebOrigins",
     "WebUrl",
+    "conditions",
     "matching",
     "no_items",
 ]
@@ -72,14 +75,17 @@ class Form(StrEnum):
     PATH = "path"
     TEXTS = "list of texts"
     EXACT_TEXTS = "list of texts that may contain commas"
+    SUBJECTS = "list of subjects, or of lists of them"
+    CONDITIONS = "list of conditions, or of lists of them"
     PATHS = "list of paths"
     ADDRESSES = "list of addresses"
     AUDIT = "stderr, off or file:PATH"
 
     @property
     def is_list(self) -> bool:
-        """Whether the value is a list of plain texts."""
-        return self in (Form.TEXTS, Form.EXACT_TEXTS, Form.PATHS, Form.ADDRESSES)
+        """Whether the value is a list of items that are no tables of their own."""
+        lists = (Form.TEXTS, Form.EXACT_TEXTS, Form.SUBJECTS, Form.CONDITIONS, Form.PATHS, Form.ADDRESSES)
+        return self in lists
 
     @property
     def takes_commas(self) -> bool:
@@ -149,6 +155,7 @@ def _every(parse: Callable[[str], T], items: Sequence[str]) -> tuple[T, ...]:
     return tuple(parsed)
 
 
+_PORT = re.compile(r"\d{1,5}", re.ASCII)
 _NO_TEXT = re.compile("[\ud800-\udfff\0]")
 
 
@@ -180,6 +187,33 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError("expected a list of texts in quotes")
     return tuple(_text(item) for item in items)
+
+
+def _alternatives(value: object) -> tuple[tuple[object, ...], ...]:
+    """A list of alternatives, each one item or a list of items that must all hold; or one item for all that."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return tuple(tuple(item) if isinstance(item, list | tuple) else (item,) for item in items)
+
+
+def _subjects(value: object) -> tuple[tuple[str, ...], ...]:
+    return tuple(_texts(together) for together in _alternatives(value))
+
+
+def _ports(value: object) -> tuple[int, ...]:
+    items = value if isinstance(value, list | tuple) else [value]
+    return tuple(map(_port, items))
+
+
+def _port(item: object) -> int:
+    port = int(item) if isinstance(item, str) and _PORT.fullmatch(item) else item
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+        raise ValueError("expected a list of ports from 1 to 65535")
+    return port
+
+
+def conditions() -> BeforeValidator:
+    """A check that a value is a list of alternatives; what they are is for the type to say."""
+    return BeforeValidator(_guard(_alternatives))
 
 
 def _path(value: object) -> Path:
@@ -292,6 +326,9 @@ PathText = Annotated[Path, Form.PATH, BeforeValidator(_guard(_path))]
 OptionalPath = Annotated[Path | None, Form.PATH, BeforeValidator(_guard(_optional(_path)))]
 Texts = Annotated[tuple[str, ...], Form.TEXTS, BeforeValidator(_guard(_texts))]
 ExactTexts = Annotated[tuple[str, ...], Form.EXACT_TEXTS, BeforeValidator(_guard(_texts))]
+Subjects = Annotated[tuple[tuple[str, ...], ...], Form.SUBJECTS, BeforeValidator(_guard(_subjects))]
+"""Alternatives, each of texts that must all hold."""
+Ports = Annotated[tuple[int, ...], Form.TEXTS, BeforeValidator(_guard(_ports))]
 Paths = Annotated[tuple[Path, ...], Form.PATHS, BeforeValidator(_guard(_paths))]
 Items = Annotated[Mapping[str, T], AfterValidator(_frozen), WrapSerializer(_serialised)]
 """A map from names, ``Items[X]``."""

@@ -124,6 +124,8 @@ class Tokens(Section):
     """Lifetime of a ClearML token."""
     max_lifetime: Duration = 365 * 86400.0
     """Longest lifetime that a client may ask for."""
+    personal_lifetime: Annotated[Duration, Field(gt=0)] = 90 * 86400.0
+    """Lifetime of a personal token, unless a shorter one is asked for."""
     master_key: SecretText = Secret()
     """32 bytes in base64; without it one is made in ``state_dir/master.key``."""
     cache_size: Annotated[Int, Field(ge=1)] = 100_000

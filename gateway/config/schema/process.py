@@ -18,6 +18,10 @@ class Http(Section):
     """Largest request body; above it: 413 before reading."""
     max_login_body: Size = 64 * 1024
     """Largest body of a login request; above it: 413 before reading."""
+    max_header: Annotated[Size, Field(ge=8 * 1024, le=1024 * 1024)] = 32 * 1024
+    """Longest request line, and longest header; above it: 431."""
+    max_headers: Annotated[Int, Field(ge=32, le=1000)] = 128
+    """Most headers; above it: 431."""
     max_json_depth: Annotated[Int, Field(ge=1, le=500)] = 64
     """Deepest nesting of a JSON body; above it: 400."""
     max_json_items: Annotated[Int, Field(ge=1)] = 10_000

@@ -117,7 +117,7 @@ class ServerGroups(Section):
     """ClearML groups by directory groups (clearml.md 1.3)."""
 
     enabled: Flag = False
-    """Without effect so far: at login add the user to each existing group that is called as one of the directory's."""
+    """People are in each group of ``vaults.groups``, and each made through the API, that is called as one of theirs."""
     prohibit_user_login_if_not_in_group: Flag = False
     """Refuse a user with no matching group."""
     admins: ExactTexts = ()
@@ -218,7 +218,7 @@ class Server(Section):
     client_key_value: SecretText = Field(default_factory=Secret)
     """Its key in PEM, or base64 of that, instead of ``client_key``."""
     timeout: Duration = 10.0
-    """Setting up a connection, for each address; 0 means 10 s."""
+    """Setting up a connection to a host: its name, all its addresses and TLS; 0 means 10 s."""
     request_timeout: Annotated[Duration, Field(gt=0)] = 10.0
     """Each operation."""
     login_timeout: Annotated[Duration, Field(gt=0)] = 20.0

@@ -57,6 +57,11 @@ class Caller:
     by_socket: bool
     """Whether by the admin socket: somebody who can read the daemon's files anyway."""
 
+    @property
+    def label(self) -> str:
+        """``server/username``, or the user of the socket."""
+        return f"{self.server}/{self.user}" if self.server else self.user
+
 
 def caller_by_socket(request: web.BaseRequest) -> Caller:
     """The caller at the admin socket, whom the kernel names. Raises Refusal 403."""
@@ -94,7 +99,8 @@ async def caller_by_credentials(live: Live, request: web.BaseRequest, path: str)
     account = identity.account
     caller = Caller(account.server, account.username, str(client or ""), by_socket=False)
     if not identity.grant.admin or identity.actor:
-        audit(live, caller, f"admin {path}", "failure", reason="not an administrator")
+        by = f", by {identity.actor_label}" if identity.actor else ""
+        audit(live, caller, f"admin {path}", "failure", reason=f"not an administrator{by}")
         raise Refusal(403, "only administrators of the gateway may do this (admins)")
     return caller
 

@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from gateway.serve.admin.call import Answer, Call
 from gateway.serve.admin.callers import Refusal, caller_by_credentials, caller_by_socket
-from gateway.serve.admin.endpoints import ENDPOINTS, Answer, Call
+from gateway.serve.admin.endpoints import ENDPOINTS
 from gateway.serve.answer import json_response
 from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, check_announced, parse_json, read_body
 from gateway.store.interface import StoreError

@@ -6,6 +6,9 @@
 ``POST /admin/reload``         reload and wait: 200, or 422 with every error; ``?dry_run`` applies nothing
 ``POST /admin/config/diff``    ``{"files": [absolute paths]}``: what a reload with them would change; admin socket only
 ``POST /admin/config/forget``  ``{"key": dotted path}``: drop what an API wrote there or below, then reload
+``GET /admin/vaults/merged``   see ``merged_vaults.py``
+``/admin/vaults/``...          see ``vault_history.py``
+``/admin/whitelist``...        see ``whitelist.py``
 =============================  =====================================================================================
 """
 
@@ -14,45 +17,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.difference import pending_keys
-from gateway.serve.admin.callers import Caller, Refusal, audit
-from gateway.serve.admin.views import change_views, config_views, problem_views, status_view
+from gateway.serve.admin import merged_vaults, vault_history, whitelist
+from gateway.serve.admin.call import Answer, Call, Endpoint
+from gateway.serve.admin.callers import Refusal, audit
+from gateway.serve.admin.views import change_views, config_views, in_force_view, problem_views, status_view
 from gateway.store.interface import Conflict, SettingChange
 
 if TYPE_CHECKING:
-    from gateway.reload import Attempt, Reloader, Tried
-    from gateway.runtime import Live, Runtime
-
-Answer = tuple[int, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of an administrator."""
-
-    runtime: Runtime
-    reloader: Reloader
-    live: Live
-    caller: Caller
-    query: Mapping[str, str]
-    fields: Mapping[str, Any]
-    """Of the JSON body."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Who answers a path."""
-
-    method: str
-    function: Callable[[Call], Awaitable[Answer]]
-    parameters: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-
+    from gateway.reload import Attempt, Tried
 
 async def status(call: Call) -> Answer:
     """What the daemon is doing."""
@@ -132,6 +109,8 @@ def _attempted(call: Call, attempt: Attempt) -> Answer:
     }
     if attempt.outcome == "failed":
         return 422, data
+    if attempt.outcome == "unchanged":
+        data["in_force"] = in_force_view(call.reloader.applied, time.time())
     pending = list(call.reloader.pending_restart)
     return 200, {**data, **change_views(attempt.changes), "pending_restart": pending}
 
@@ -156,4 +135,11 @@ ENDPOINTS: Final = {
     "/admin/reload": Endpoint("POST", reload, parameters=("dry_run",)),
     "/admin/config/diff": Endpoint("POST", diff, fields=("files",)),
     "/admin/config/forget": Endpoint("POST", forget, fields=("key",)),
+    "/admin/vaults/merged": Endpoint("GET", merged_vaults.merged, parameters=("user", "format")),
+    "/admin/vaults/list": Endpoint("GET", vault_history.listing, parameters=("deleted",)),
+    "/admin/vaults/history": Endpoint("GET", vault_history.history, parameters=("vault", "version")),
+    "/admin/vaults/undo": Endpoint("POST", vault_history.undo, fields=("vault", "version")),
+    "/admin/whitelist": Endpoint("GET", whitelist.show),
+    "/admin/whitelist/add": Endpoint("POST", whitelist.add, fields=("entries", "role")),
+    "/admin/whitelist/remove": Endpoint("POST", whitelist.remove, fields=("entries",)),
 }

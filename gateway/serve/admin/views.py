@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gateway.config.difference import Change
     from gateway.config.load import Snapshot
     from gateway.config.origin import Problem
+    from gateway.directory.bind import DirectoryServer
+    from gateway.directory.pool import HostState
     from gateway.reload import Attempt, Held, Reloader
     from gateway.runtime import Runtime
 
@@ -48,7 +50,12 @@ def change_views(changes: Sequence[Change]) -> dict[str, Any]:
 def config_views(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Every key with its value and where that came from, then what that overrides. Takes long for many keys."""
     return [
-        {"key": ".".join(row.path), "value": row.value, "origins": [str(origin) for origin in row.origins]}
+        {
+            "key": ".".join(row.path),
+            "value": row.value,
+            "origins": [str(origin) for origin in row.origins],
+            "default": row.origins[0].kind == "default",
+        }
         for row in rows(shown_tree(snapshot.configuration, snapshot.origins))
     ]
 
@@ -63,6 +70,16 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "reason": attempt.reason,
         "hash": attempt.digest,
         "errors": problem_views(attempt.problems, "error"),
+    }
+
+
+def in_force_view(applied: Attempt, now: float) -> dict[str, Any]:
+    """How what is in force came to be, for those who ask for a reload and find nothing changed."""
+    return {
+        "time": utc(applied.began_at + applied.seconds),
+        "seconds_ago": round(max(0.0, now - applied.began_at - applied.seconds), 1),
+        "trigger": applied.trigger,
+        **change_views(applied.changes),
     }
 
 
@@ -88,7 +105,36 @@ def status_view(runtime: Runtime, reloader: Reloader) -> dict[str, Any]:
         "held": reloader.held and _held_view(reloader.held),
         "pending_restart": list(reloader.pending_restart),
         "watch": {"mode": watcher.mode, "errors": watcher.errors} if watcher else {"mode": "off", "errors": 0},
-        "directories": runtime.directories(),
+        "directories": {server.name: directory_view(server) for server in runtime.current.servers},
+    }
+
+
+def directory_view(server: DirectoryServer) -> dict[str, Any]:
+    """How one server and each of its hosts fare. Errors name hosts and the service account, never its password.
+
+    A directory that is up may yet be of no use, when what is asked of it is wrong: ``last_failure`` tells that.
+    """
+    pool, failure = server.pool, server.last_failure
+    state = pool.state
+    return {
+        "state": "up" if state.up else "down",
+        "since": utc(state.since),
+        "host": str(state.endpoint) if state.up else "",
+        "error": state.error,
+        "last_failure": failure and {"time": utc(failure.at), "text": failure.text},
+        "hosts": [_host_view(host) for host in pool.hosts],
+    }
+
+
+def _host_view(host: HostState) -> dict[str, Any]:
+    """``retry_seconds``: until it is asked again at the earliest, 0 where it is not left alone."""
+    return {
+        "host": str(host.endpoint),
+        "tls": host.endpoint.tls,
+        "state": host.state,
+        "since": utc(host.since),
+        "error": host.error,
+        "retry_seconds": round(host.retry_seconds, 1),
     }
 
 

@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Identity
 from gateway.login import Attempt, Denied, Failed, Throttled, Unavailable
 from gateway.serve.clearml import errors
 from gateway.serve.clearml.endpoint import DIALECT
-from gateway.tokens.issuer import Revoked
+from gateway.tokens.issuer import Revoked, acted_for
 from gateway.tokens.jwt import InvalidToken
 
 if TYPE_CHECKING:
     from gateway.access.client_address import Address
     from gateway.runtime import Live
 
-_IMPERSONATORS: Final = ("system", "root", "admin")
+_MAX_WORKER: Final = 128
+"""Characters of a machine's name that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +88,16 @@ def split_basic(value: str) -> tuple[str, str]:
     return username, password
 
 
-async def authenticate(live: Live, given: Credentials, client: Address | None, target: str, now: int) -> Caller:
+async def authenticate(
+    live: Live, given: Credentials, client: Address | None, target: str, worker: str, now: int
+) -> Caller:
     """Check credentials. Raises ApiError."""
     if given.scheme == "bearer":
-        identity = await _by_token(live, given.value, now)
+        identity = await by_token(live, given.value, now)
         return Caller(identity, identity, identity, given.value, given.from_cookie)
     username, password = split_basic(given.value)
     keys_only = not live.configuration.clearml.password_login
-    match await live.login.check(Attempt(username, password, client, DIALECT, target, keys_only)):
+    match await live.login.check(Attempt(username, password, client, DIALECT, target, keys_only, worker)):
         case Identity() as identity:
             return Caller(identity, identity, identity)
         case Denied():
@@ -106,7 +110,8 @@ async def authenticate(live: Live, given: Credentials, client: Address | None, t
             raise errors.internal()
 
 
-async def _by_token(live: Live, token: str, now: int) -> Identity:
+async def by_token(live: Live, token: str, now: int) -> Identity:
+    """Whose token it is. Raises ApiError 401/30."""
     try:
         return await live.issuer.identity_of(token, now)
     except InvalidToken as error:
@@ -119,7 +124,8 @@ async def impersonate(live: Live, caller: Caller, headers: Mapping[str, str]) ->
     """Apply Impersonate-As (become that user) and Act-As (for that user, with the own role). Raises ApiError.
 
     Role root may do so in any company, system and admin in their own (clearml.md 2). Nobody becomes an administrator of
-    the gateway by it (DECISIONS 8).
+    the gateway by it (DECISIONS 8), and who acts for somebody already acts for nobody else: whom a token names as actor
+    must be who had it made.
     """
     become, act = (_either(headers, f"{name}-As") for name in ("Impersonate", "Act"))
     if become and act:
@@ -128,20 +134,32 @@ async def impersonate(live: Live, caller: Caller, headers: Mapping[str, str]) ->
     if not user_id:
         return caller
     own = caller.own.grant
-    if own.clearml_role not in _IMPERSONATORS:
+    if caller.own.actor:
+        raise errors.impersonation_by_acting()
+    if own.clearml_role not in ADMIN_ROLES:
         raise errors.impersonation_refused(own.clearml_role)
-    company = None if own.clearml_role == "root" else own.company
-    other = await live.identities.by_user_id(user_id, company)
+    other = await live.identities.by_user_id(user_id, own.reach)
     if other is None:
         raise errors.impersonated_unknown(user_id, own.company)
-    subject = replace(other, actor=caller.own.id, grant=replace(other.grant, admin=False))
+    if other.id == caller.own.id:
+        return caller
+    subject = acted_for(other, caller.own)
     if become:
         return replace(caller, identity=subject, subject=subject)
     acting = replace(subject, grant=replace(subject.grant, clearml_role=own.clearml_role))
     return replace(caller, identity=acting, subject=subject)
 
 
+def worker_of(headers: Mapping[str, str]) -> str:
+    """The machine that a program says it runs on; empty where it does not."""
+    return _either(headers, "Worker")[:_MAX_WORKER]
+
+
 def _either(headers: Mapping[str, str], name: str) -> str:
-    """A header by its new or its old prefix; octets that are no text become replacement characters."""
+    """A header by its new or its old prefix; octets that are not UTF-8 are Latin-1, as programs send them."""
     value = headers.get(f"X-Clearml-{name}", "") or headers.get(f"X-Trains-{name}", "")
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    octets = value.encode("utf-8", "surrogateescape")
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")

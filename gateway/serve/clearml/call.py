@@ -39,6 +39,10 @@ class Call:
 
     def envelope(self, data: Mapping[str, Any], error: ApiError | None = None) -> bytes:
         """Render the answer: compact JSON, keys in the API server's order."""
+        return self.before(error) + _encode(data).encode("utf-8", "backslashreplace") + b"}"
+
+    def before(self, error: ApiError | None = None) -> bytes:
+        """The answer up to its data; behind them comes one brace."""
         meta = {
             "id": self.id,
             "trx": self.transaction_id or self.id,
@@ -53,7 +57,7 @@ class Call:
             "error_stack": None,
             "error_data": {},
         }
-        return _encode({"meta": meta, "data": data}).encode("utf-8", "backslashreplace")
+        return f'{{"meta":{_encode(meta)},"data":'.encode("utf-8", "backslashreplace")
 
     def _shown(self, version: str | None) -> str | float | None:
         if version is None or self.version >= _TEXT_SINCE:

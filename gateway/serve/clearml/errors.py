@@ -42,6 +42,31 @@ def required_field(name: str) -> ApiError:
     return validation(f"error for field '{name}'. field is required!")
 
 
+def invalid_access_key() -> ApiError:
+    """The key to revoke is none of the caller's."""
+    return ApiError(400, 300, "Invalid user (invalid user or invalid access key)")
+
+
+def invalid_user_id(user_id: str, company: str) -> ApiError:
+    """No such user in that company."""
+    return ApiError(400, 301, f"Invalid user id: id={user_id}, company={company}")
+
+
+def access_key_not_found() -> ApiError:
+    """The key to edit is none of the caller's."""
+    return ApiError(400, 75, "Access key not found (none of this user)")
+
+
+def unusable_value(text: str) -> ApiError:
+    """A value that no record can hold, such as an e-mail address that is none."""
+    return ApiError(400, 800, f"Data validation error: {text}")
+
+
+def invalid_object_id(object_id: str, company: str) -> ApiError:
+    """No object with this id that the caller could change."""
+    return ApiError(400, 10, f"Invalid object id: id={object_id}, company={company}")
+
+
 def both_impersonation_headers() -> ApiError:
     """Act-As and Impersonate-As in one request."""
     return ApiError(400, 5, "Invalid headers (only one allowed): X-Clearml-Impersonate-As, X-Clearml-Act-As")
@@ -52,6 +77,16 @@ def impersonation_refused(role: str) -> ApiError:
     return ApiError(400, 6, f"Impersonation error (not allowed for role): role={role}")
 
 
+def impersonation_by_acting() -> ApiError:
+    """The caller's token was itself made by impersonation."""
+    return ApiError(400, 6, "Impersonation error (this token acts for a user already)")
+
+
+def impersonated_unproved(user_id: str) -> ApiError:
+    """Nobody can tell whether that user is still there, and their last login is too long ago."""
+    return ApiError(400, 6, f"Impersonation error (user has to log in again): id={user_id}")
+
+
 def impersonated_unknown(user_id: str, company: str) -> ApiError:
     """No such user in the caller's company."""
     return ApiError(400, 6, f"Impersonation error (unknown user): id={user_id}, company={company}")
@@ -60,6 +95,11 @@ def impersonated_unknown(user_id: str, company: str) -> ApiError:
 def failed_loading_user() -> ApiError:
     """The caller is no person with a user record."""
     return ApiError(400, 300, "Invalid user (failed loading user)")
+
+
+def only_for_people() -> ApiError:
+    """The caller is a service, which has neither keys nor preferences nor vaults."""
+    return ApiError(400, 300, "Invalid user (failed loading user: services have no user record)")
 
 
 def missing_credentials() -> ApiError:
@@ -95,6 +135,16 @@ def revoked_token() -> ApiError:
 def role_refused(role: str, allowed: Sequence[str]) -> ApiError:
     """The caller's role may not call this endpoint."""
     return ApiError(403, 20, f"Forbidden (not allowed for role): role={role}, allowed=({', '.join(allowed)})")
+
+
+def other_company() -> ApiError:
+    """An administrator of one company wants to change another."""
+    return ApiError(403, 20, "Forbidden (this belongs to another company)")
+
+
+def only_for_oneself() -> ApiError:
+    """Somebody acts for another where only they themselves may."""
+    return ApiError(403, 20, "Forbidden (not while acting for another user)")
 
 
 def cross_site() -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,8 @@ from gateway.serve.body import UnusableJson, parse_json
 from gateway.serve.clearml import errors
 
 MAX_FIELDS: Final = 1000
+OWN_FIELDS: Final = 10
+"""Fields of a call that there is room for besides one list of ``http.max_json_items`` items."""
 MAX_PART_HEADER: Final = 1024
 """Bytes of a form part's header that are looked at."""
 _BOUNDARY: Final = re.compile(r'boundary="?([^\s";,]{1,70})')
@@ -33,7 +36,7 @@ def parameters(query: str, body: bytes, content_type: str, *, max_depth: int, ma
     kind = content_type.partition(";")[0].strip().lower()
     if body.strip():
         try:
-            value = parse_json(body, max_depth=max_depth, max_items=max_items)
+            value = parse_json(body, max_depth=max_depth, max_items=max_items + OWN_FIELDS)
         except UnusableJson:
             if kind not in (_FORM, _MULTIPART):
                 raise errors.malformed_body() from None
@@ -42,9 +45,16 @@ def parameters(query: str, body: bytes, content_type: str, *, max_depth: int, ma
             if value is not None and not isinstance(value, dict):
                 raise errors.validation("the request body must be a JSON object")
             collected.update(value or {})
-    collected.update(_fold(_pairs(query)))
+    if query:
+        collected.update(_fold(_pairs_of_query(query)))
     collected.update(_fold(form))
     return collected
+
+
+@lru_cache(maxsize=256)
+def _pairs_of_query(query: str) -> tuple[tuple[str, str], ...]:
+    """SDKs ask with the same few queries for ever."""
+    return tuple(_pairs(query))
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from gateway.serve.clearml.endpoint import Endpoint
-from gateway.serve.clearml.endpoints import auth, debug, login, server, users
+from gateway.serve.clearml.endpoints import (
+    auth,
+    credentials,
+    debug,
+    login,
+    permissions,
+    server,
+    users,
+    vaults,
+    whitelist,
+)
 
-ENDPOINTS: dict[str, Endpoint] = {
-    endpoint.name: endpoint for module in (auth, debug, login, server, users) for endpoint in module.ENDPOINTS
-}
+_MODULES = (auth, credentials, debug, login, permissions, server, users, vaults, whitelist)
+
+ENDPOINTS: dict[str, Endpoint] = {endpoint.name: endpoint for module in _MODULES for endpoint in module.ENDPOINTS}

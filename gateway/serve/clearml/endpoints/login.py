@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.serve.clearml import errors
-from gateway.serve.clearml.authorize import Credentials
 from gateway.serve.clearml.endpoint import Answer, Endpoint, Request
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
@@ -34,23 +32,22 @@ async def _authenticated(request: Request) -> bool:
 
 async def logout(request: Request) -> Answer:
     """Remove the cookie, and end the session of the presented token where there is a good one."""
-    given = request.given
-    if given is not None and given.scheme == "bearer":
-        if given.from_cookie and not request.by_own_pages:
-            raise errors.cross_site()
-        await _revoke(request, given)
+    await end_session(request)
     return Answer(cookie=None if request.from_elsewhere else ("", 0))
 
 
-async def _revoke(request: Request, given: Credentials) -> None:
+async def end_session(request: Request) -> None:
+    """Revoke the presented token until its end; anything else than a good token is passed over."""
+    if request.given is None or request.given.scheme != "bearer":
+        return
     try:
-        identity = await request.live.issuer.revoke(given.value, request.now)
+        identity = await request.live.issuer.revoke(request.given.value, request.now)
     except (InvalidToken, Revoked):
         return
-    request.audit("token.revoke", identity, "login.logout")
+    request.audit("token.revoke", identity, request.endpoint)
 
 
 ENDPOINTS = (
     Endpoint("login.supported_modes", supported_modes, open=True),
-    Endpoint("login.logout", logout, since="2.13", open=True),
+    Endpoint("login.logout", logout, since="2.13", open=True, changes_state=True),
 )

@@ -1,0 +1,1 @@
+"""What ``ldap-gateway doctor`` finds out about a server: step by step, with times and advice."""

@@ -1,0 +1,194 @@
+"""Who holds a session or token, with everything that answers need of them, for as long as nothing can have changed.
+
+A known holder costs a look at the store's version, once in a turn of the event loop. When any process wrote, when the
+directory is due to be asked again, or an end has come, the holder is found anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gateway.access.decision import Endpoint
+from gateway.access.limits import Limits
+from gateway.access.subjects import Terms
+from gateway.directory.recheck import Standing
+from gateway.serve.authz.reply import Reply, passing
+from gateway.sessions import Stale
+from gateway.tokens.issuer import Revoked
+from gateway.tokens.jwt import InvalidToken
+from gateway.tokens.opaque import digest
+
+if TYPE_CHECKING:
+    from gateway.identity import Identity
+    from gateway.runtime import Live
+    from gateway.store.interface import Store
+
+log = logging.getLogger(__name__)
+
+Key = tuple[bytes, str]
+"""Hash of what is held, and the domain it counts in."""
+EXPIRED: Final = "Signature has expired"
+"""Why a token of ours is refused that would be good otherwise."""
+
+
+@dataclass(slots=True)
+class Holder:
+    """Somebody who showed something good."""
+
+    identity: Identity
+    terms: Terms
+    limits: Limits = field(default_factory=Limits)
+    token_hash: bytes = field(default=b"", repr=False)
+    """Of a stored session or token, whose uses are noted."""
+    version: int = -1
+    """Of the store, when this was found."""
+    until: float = 0.0
+    """When this must be found anew at the latest, seconds since 1970."""
+    idle_seconds: float = math.inf
+    """How long after its last use it ends."""
+    replies: dict[tuple[Endpoint, str], Reply] = field(default_factory=dict)
+    """What lets this person's requests pass, by endpoint and preset of identity headers."""
+
+
+class VersionOfTurn:
+    """The store's version, read once in a turn of the event loop.
+
+    Whoever revoked something is told so in a later turn than the write, so what they send after that is read in
+    another turn than this one.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._version: int | None = None
+
+    def get(self) -> int:
+        """Raises StoreError."""
+        if self._version is None:
+            self._version = self._store.version()
+            asyncio.get_running_loop().call_soon(self._forget)
+        return self._version
+
+    def _forget(self) -> None:
+        self._version = None
+
+
+class Holders:
+    """Holders under one snapshot."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._known: OrderedDict[Key, Holder] = OrderedDict()
+        self._most = live.configuration.tokens.cache_size
+        self._version = VersionOfTurn(live.store)
+        self._anonymous: dict[tuple[Endpoint, str], Reply] = {}
+
+    def lives(self, holder: Holder, now: int) -> bool:
+        """Whether a holder is who it was, by what can be seen without asking anybody. Raises StoreError."""
+        if now >= holder.until or holder.version != self._version.get():
+            return False
+        if holder.idle_seconds == math.inf:
+            return True
+        return now < self._live.activity.last(holder.token_hash) + holder.idle_seconds
+
+    def touch(self, holder: Holder, now: int, address: str) -> None:
+        """Note a use of what somebody holds."""
+        if holder.token_hash:
+            self._live.activity.note(holder.token_hash, now, address)
+
+    def known(self, key: Key, now: int) -> Holder | None:
+        """A holder found before, who still lives."""
+        holder = self._known.get(key)
+        return holder if holder is not None and self.lives(holder, now) else None
+
+    async def by_session(self, value: str, domain: str, now: int) -> Holder | None:
+        """Whose session a cookie's value is; None: nobody's. Raises Stale and StoreError."""
+        key = digest(value), domain
+        if (holder := self.known(key, now)) is not None:
+            return holder
+        version = self._live.store.version()
+        session = await self._live.sessions.current([value], domain, now)
+        if session is None:
+            self._known.pop(key, None)
+            return None
+        row, settings = session.row, self._live.configuration.session
+        holder = self._holder(key, session.identity)
+        holder.token_hash = row.hash
+        holder.idle_seconds = math.inf if row.remember else settings.inactivity
+        return await self._keep(key, holder, version, row.expires_at or 0)
+
+    async def by_personal(self, text: str, now: int) -> Holder | None:
+        """Whose personal token it is; None: nobody's. Raises Stale and StoreError."""
+        key = digest(text), ""
+        if (holder := self.known(key, now)) is not None:
+            return holder
+        version = self._live.store.version()
+        token = await self._live.personal.current(text, now)
+        if token is None:
+            self._known.pop(key, None)
+            return None
+        holder = self._holder(key, token.identity, token.row.label)
+        holder.token_hash, holder.limits = token.row.hash, token.limits
+        return await self._keep(key, holder, version, token.row.expires_at or 0)
+
+    async def by_clearml(self, text: str, now: int) -> Holder | None:
+        """Whose ClearML token it is; None where it is ours and not good.
+
+        One that was made by impersonation never counts here. Raises LookupError where it is not ours, Stale and
+        StoreError.
+        """
+        key = digest(text), ""
+        if (holder := self.known(key, now)) is not None:
+            return holder
+        version = self._live.store.version()
+        try:
+            identity = await self._live.issuer.identity_of(text, now)
+            ends_at = self._live.issuer.expires_at(text)
+        except Revoked:
+            return None
+        except InvalidToken as error:
+            if error.reason == EXPIRED:
+                return None
+            raise LookupError("another's token") from None
+        standing = await self._live.freshness.standing(identity, now)
+        if standing is Standing.UNKNOWN:
+            raise Stale
+        if standing is Standing.GONE or identity.actor:
+            return None
+        return await self._keep(key, self._holder(key, identity), version, ends_at)
+
+    def by_login(self, identity: Identity) -> Holder:
+        """Who has just shown their password; not remembered here."""
+        return Holder(identity, self._live.access.rules.terms(identity))
+
+    def passing(self, holder: Holder | None, endpoint: Endpoint, preset: str) -> Reply:
+        """What lets the requests of a holder pass, or of nobody; rendered once."""
+        replies = self._anonymous if holder is None else holder.replies
+        reply = replies.get((endpoint, preset))
+        if reply is None:
+            presets = self._live.access.presets
+            headers = presets.render(holder.identity, preset) if holder else presets.anonymous(preset)
+            reply = replies[endpoint, preset] = passing(endpoint, headers)
+            if holder and headers.dropped:
+                log.warning("identity headers of %s: %s", holder.identity.label, "; ".join(headers.dropped))
+        return reply
+
+    def _holder(self, key: Key, identity: Identity, label: str = "") -> Holder:
+        """With what was made of the same identity before."""
+        old = self._known.get(key)
+        if old is not None and old.identity == identity:
+            return Holder(identity, old.terms, replies=old.replies)
+        return Holder(identity, self._live.access.rules.terms(identity, label))
+
+    async def _keep(self, key: Key, holder: Holder, version: int, ends_at: float) -> Holder:
+        holder.version = version
+        holder.until = min(ends_at, await self._live.freshness.good_until(holder.identity))
+        self._known[key] = holder
+        self._known.move_to_end(key)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return holder

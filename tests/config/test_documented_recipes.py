@@ -1,0 +1,55 @@
+"""Every block of docs/directories.md is a configuration that loads, with nothing to say of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load
+
+TEXT = (Path(__file__).parents[2] / "docs" / "directories.md").read_text()
+BLOCKS = re.findall(r"^#{2,3} ([^\n]+)$|^```(hocon|toml|yaml|json)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+PASSWORD = "$__file{/etc/grafana/ldap-password}"
+
+
+def recipes() -> list[tuple[str, str, str]]:
+    """Heading, format and text of each block. Where several blocks belong together, the later one adds to the first."""
+    found, heading = [], ""
+    for title, form, text in BLOCKS:
+        if form:
+            found.append((heading, form, text))
+        heading = title or heading
+    return found
+
+
+@pytest.fixture
+def directory(tmp_path: Path, certificate: Path) -> Path:
+    """A directory with the files that the recipes name."""
+    (tmp_path / "svc-password").write_text("secret\n")
+    for name in ("corp-ca.pem", "ipa-ca.crt"):
+        shutil.copy(certificate, tmp_path / name)
+    return tmp_path
+
+
+def test_there_are_recipes() -> None:
+    headings = [heading for heading, _, _ in recipes()]
+    assert headings.count("Active Directory") == 3
+    assert {"OpenLDAP", "FreeIPA", "389 Directory Server", "lldap", "A Grafana file"} <= set(headings)
+
+
+@pytest.mark.parametrize(("heading", "form", "text"), recipes())
+def test_recipe(directory: Path, heading: str, form: str, text: str) -> None:
+    files = [directory / f"recipe.{'conf' if form == 'hocon' else form}"]
+    files[0].write_text(text.replace(PASSWORD, "secret"))
+    if heading == "A Grafana file" and form == "hocon":
+        files.insert(0, directory / "ldap.toml")
+        grafana = next(text for _, form, text in recipes() if form == "toml")
+        files[0].write_text(grafana.replace(PASSWORD, "secret"))
+    snapshot = load(files, {}, working_directory=directory)
+    assert [str(warning) for warning in snapshot.warnings] == []
+    (server,) = snapshot.configuration.servers
+    modes = {"service"} if server.bind_dn else {"upn"}
+    assert server.mode in modes
