@@ -66,7 +66,7 @@ class Identities:
         known = await self._store.identity_of(account.server, account.external_id)
         try:
             invitation = await self._invitation(account, known, pending=True)
-            grant = self._grants.grant(account, invitation.role)
+            grant = self._grants.grant(account, invitation.role, typed)
         except Refused:
             await self._keep_facts(known, account, now)
             raise
@@ -159,7 +159,7 @@ class Identities:
             return None
         try:
             invitation = await self._invitation(account, row)
-            return _identity(row, account, self._grants.grant(account, invitation.role))
+            return _identity(row, account, self._grants.grant(account, invitation.role, typed_name(row)))
         except Refused:
             return None
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.config.difference import Change, changes, pending_keys
 from gateway.config.hold import cut_short, shrinks
@@ -21,48 +21,29 @@ from gateway.config.load import Snapshot, load
 from gateway.config.origin import ConfigurationError, Origin, Problem
 from gateway.config.reading import Content, SourceError, digest, read_bytes
 from gateway.gentle import GentleLoading
-from gateway.store.interface import StoreError
-from gateway.telemetry.audit import Event, SwitchedAudit, new_event
+from gateway.reload_report import Attempt, Outcome, Trigger, event_of, shown_keys, tell
+from gateway.settings import NotWritten, new_settings, with_changes
+from gateway.store.interface import Conflict, StoreError
+from gateway.telemetry.audit import SwitchedAudit
 from gateway.telemetry.notify import notify, reloading
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
-    from gateway.runtime import Runtime
-    from gateway.store.interface import Layer
+    from gateway.runtime import Plan, Runtime
+    from gateway.store.interface import Layer, SettingChange
 
 log = logging.getLogger(__name__)
 
-Trigger = Literal["start", "file", "signal", "api", "stored"]
-Outcome = Literal["applied", "unchanged", "failed", "held"]
 UNASKED: Final = ("file", "stored")
 """Triggers by which nobody has asked for what the files hold: what looks cut short is held."""
 
-KEYS_SHOWN: Final = 50
-"""Changed keys that an audit event names."""
+WRITE_ATTEMPTS: Final = 20
+"""How often a write is begun anew because another process has written in the meantime."""
 RETRY_SECONDS: Final = 30.0
 """When a reload that the store has failed is tried again."""
 
 _NEW: Final = Origin("default", "new configuration")
 """Where problems stand that belong to no place of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one attempt to reload came to."""
-
-    began_at: float
-    """Seconds since 1970."""
-    seconds: float
-    trigger: Trigger
-    outcome: Outcome
-    generation: int
-    """In force afterwards."""
-    digest: str
-    """Of the names and bytes that were read; empty where nothing was."""
-    reason: str = ""
-    """Why it was held; else empty."""
-    problems: tuple[Problem, ...] = ()
-    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +135,8 @@ class Reloader:
         """By the loop's clock: when too great a loss is looked at again."""
         self._confirming = False
         self.watcher: Watching | None = None
+        self._writing: set[asyncio.Task[Snapshot]] = set()
+        runtime.writer = self.write
 
     @property
     def pending_restart(self) -> tuple[str, ...]:
@@ -171,7 +154,7 @@ class Reloader:
     def audit_start(self) -> None:
         """Write the event of the first snapshot that is served."""
         files = ", ".join(map(str, self.snapshot.files)) or "environment"
-        self._audit.write(_event(self.last, files))
+        self._audit.write(event_of(self.last, files))
 
     def follow(self, watcher: Watching) -> None:
         """Tell this watcher from now on which files to watch."""
@@ -202,6 +185,75 @@ class Reloader:
         async with self._loading:
             return await self._load(files or self._files, stored or await self._runtime.store.layer())
 
+    async def write(self, plan: Plan, by: str) -> Snapshot:
+        """Store what ``plan`` makes of the snapshot in force and of what APIs have written, and put it in force.
+
+        One write at a time. The files count as they were read for the snapshot in force: a broken one neither keeps an
+        API from writing nor is applied by it. Returns when all is in force, whoever gives up waiting. Raises
+        ``NotWritten`` where the outcome cannot be used, StoreError, and what ``plan`` raises; nothing has changed then.
+        """
+        task = asyncio.create_task(self._write(plan, by))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
+
+    async def _write(self, plan: Plan, by: str) -> Snapshot:
+        async with self._loading:
+            for _ in range(WRITE_ATTEMPTS):
+                try:
+                    return await self._try_to_write(plan, by)
+                except Conflict:
+                    continue  # another process was faster
+        raise Conflict("other processes write the configuration all the time")
+
+    async def _try_to_write(self, plan: Plan, by: str) -> Snapshot:
+        began_at, layer = time.time(), await self._runtime.store.layer()
+        with self._gentle.requests_first():
+            written, tried = await asyncio.to_thread(self._examine_write, plan, layer, by)
+        if not written:
+            return self.snapshot
+        if tried.snapshot is None:
+            raise NotWritten(tuple(problem for problem in tried.problems if problem.severity == "error"))
+
+        async def commit() -> None:
+            await self._runtime.store.layer_write(written, layer.generation, at=int(began_at), by=by)
+
+        try:
+            async with self._audit.switching(tried.snapshot.configuration.audit.to):
+                await self._runtime.reload(tried.snapshot, commit)
+        except (OSError, ValueError) as error:
+            raise NotWritten((Problem(_NEW, "", str(error)),)) from error
+        self._take_over(tried, layer.generation + 1, began_at)
+        return tried.snapshot
+
+    def _examine_write(self, plan: Plan, layer: Layer, by: str) -> tuple[Sequence[SettingChange], Tried]:
+        """What is to be written, and what it comes to; runs in a thread."""
+        written = new_settings(plan(self.snapshot, layer), layer)
+        after = with_changes(layer, written, int(time.time()), by)
+        held = self.snapshot.contents
+        tried = _examine(self._files, self._environment, after, self.snapshot, self.begun_with, held)
+        return written, tried
+
+    def _take_over(self, tried: Tried, stored: int, began_at: float) -> None:
+        """Note that a write is in force. What the last attempt to read the files came to stays as it was."""
+        if tried.snapshot is None:
+            return
+        self.snapshot = tried.snapshot
+        self._configure(tried.snapshot.configuration)
+        if self._stored == self._stored_in_force:
+            self._stored = stored
+        self._stored_in_force, self.loaded_at = stored, time.time()
+        attempt = Attempt(
+            began_at, self.loaded_at - began_at, "stored", "applied", self.snapshot.generation, self.hash,
+            changes=tried.changes,
+        )  # fmt: skip
+        self.counts["stored", "applied"] += 1
+        self.applied = attempt
+        if self.successful and self.held is None:
+            self.last = attempt
+        log.info("written through an API: %s; %s", shown_keys(attempt.changes), self.status)
+        self._audit.write(event_of(attempt, shown_keys(attempt.changes)))
+
     async def run(self) -> None:
         """Work until cancelled; whoever still waits then is cancelled, too."""
         waiting: list[asyncio.Future[Attempt]] = []
@@ -213,6 +265,8 @@ class Reloader:
         finally:
             for each in (*waiting, *self._waiting):
                 each.cancel()
+            for write in self._writing:
+                write.cancel()
 
     async def _answer(self, wanted: set[Trigger], waiting: list[asyncio.Future[Attempt]]) -> None:
         if "signal" in wanted:
@@ -340,9 +394,9 @@ class Reloader:
             self.applied = attempt
         self.successful = attempt.outcome in ("applied", "unchanged")
         self.counts[attempt.trigger, attempt.outcome] += 1
-        _tell(attempt, self.status, self.pending_restart)
+        tell(attempt, self.status, self.pending_restart)
         if attempt.outcome != "unchanged" and attempt.trigger != "start":
-            self._audit.write(_event(attempt, shown_keys(attempt.changes)))
+            self._audit.write(event_of(attempt, shown_keys(attempt.changes)))
         return attempt
 
     async def reopen_audit(self) -> None:
@@ -364,11 +418,12 @@ def _examine(
     stored: Layer,
     running: Snapshot,
     begun_with: Configuration,
+    held: Mapping[Path, Content] | None = None,
 ) -> Tried:
     """Load and compare; runs in a thread."""
     generation = running.generation + 1
     try:
-        new = load(files, environment, generation=generation, stored=stored.settings, begun_with=begun_with)
+        new = load(files, environment, generation=generation, stored=stored.settings, begun_with=begun_with, held=held)
     except ConfigurationError as error:
         contents = error.contents
         cut = cut_short(running.contents, contents)
@@ -396,55 +451,3 @@ def _digest_now(contents: Mapping[Path, Content]) -> str:
         except SourceError:
             now[path] = replace(content, data=None)
     return digest(now)
-
-
-def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None:
-    """Write the log of one attempt."""
-    match attempt.outcome:
-        case "applied":
-            for problem in attempt.problems:
-                log.warning("%s", problem)
-            log.info("configuration applied: %s; changed: %s", status, shown_keys(attempt.changes))
-            _tell_pending(pending_restart)
-        case "unchanged":
-            log.info("%s; what is written is in force already", status)
-            _tell_pending(pending_restart)
-        case "held":
-            log.warning("%s", status)
-        case "failed":
-            for problem in attempt.problems:
-                if problem.severity == "error":
-                    log.error("reload: %s", problem)
-            log.error("%s", status)
-
-
-def _tell_pending(keys: Sequence[str]) -> None:
-    if keys:
-        log.warning("changed, but in force only after a restart: %s", ", ".join(keys))
-
-
-def _event(attempt: Attempt, target: str) -> Event:
-    applied = attempt.outcome == "applied"
-    return new_event(
-        time.time(),
-        "configuration.apply",
-        "success" if applied else "failure",
-        generation=attempt.generation,
-        reason=attempt.trigger if applied else f"{attempt.trigger}: {_why_not(attempt)}",
-        target=target if applied else "",
-    )
-
-
-def _why_not(attempt: Attempt) -> str:
-    if attempt.reason:
-        return attempt.reason
-    errors = [problem for problem in attempt.problems if problem.severity == "error"]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{errors[0]}{more}" if errors else attempt.outcome
-
-
-def shown_keys(made: Sequence[Change]) -> str:
-    """The changed keys without their values: ``lockout.failures, users.ada and 3 more``."""
-    keys = list(dict.fromkeys(change.path for change in made))
-    shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing"
-    return shown if len(keys) <= KEYS_SHOWN else f"{shown} and {len(keys) - KEYS_SHOWN} more"

@@ -39,6 +39,7 @@ from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
 
+_FILTERS: Final = ("search_filter", "group_search_filter")
 _ROUNDS: Final = 50
 """Validations after which wrong values are no longer taken out one by one."""
 
@@ -76,11 +77,13 @@ def load(
     working_directory: Path | None = None,
     stored: Sequence[Stored] = (),
     begun_with: Configuration | None = None,
+    held: Mapping[Path, Content] | None = None,
 ) -> Snapshot:
     """Load files (later ones win), above them what an API wrote, and above all variables and systemd credentials.
 
     ``begun_with`` is what the process started with: its values of keys that need a restart stay in force, and the rest
     is checked together with them. What is safe on the listener that is written may not be so on the one that is open.
+    ``held`` is what the files held at an earlier load: then none is read, and files of certificates are not checked.
 
     :raises ConfigurationError: with every problem of every layer at once.
     """
@@ -89,7 +92,7 @@ def load(
     gc.disable()
     try:
         directory = (working_directory or Path.cwd()).absolute()
-        return _load(files, environment, generation, directory, stored, begun_with)
+        return _load(files, environment, generation, directory, stored, begun_with, Reading(held))
     finally:
         if collecting:
             gc.enable()
@@ -102,9 +105,10 @@ def _load(
     directory: Path,
     stored: Sequence[Stored],
     begun_with: Configuration | None,
+    reading: Reading,
 ) -> Snapshot:
     names = tuple(anchored(directory, file) for file in files)
-    problems, reading = Problems(), Reading()
+    problems = Problems()
     shaper = Shaper(directory, problems, reading, KNOWN)
     layers = [read_file(name, environment, shaper) for name in names]
     complete = None not in layers
@@ -122,7 +126,7 @@ def _load(
     read_vault_files(tree, reading, problems)
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
-    configuration = _validate(tree, problems, translation.wording, complete=complete)
+    configuration = _validate(tree, problems, translation.wording, complete=complete, files=not reading.by_heart)
     if problems.errors or configuration is None:
         raise ConfigurationError(problems.all, reading.contents, configuration, whole=complete)
     in_force = configuration if begun_with is None else _in_force(tree, configuration, begun_with, problems)
@@ -213,7 +217,9 @@ def _note_other_files(node: Node, tree: Any, reading: Reading) -> None:
             _note_other_files(child, below, reading)
 
 
-def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool) -> Configuration | None:
+def _validate(
+    tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool, files: bool
+) -> Configuration | None:
     """The configuration, with every wrong value reported.
 
     Wrong values are taken out and the rest is validated again, so that the checks across keys run in any case. What is
@@ -236,7 +242,7 @@ def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete
                     return None
                 _take_out(NATIVE, tree, detail["loc"][:-1] if missing else detail["loc"])
         else:
-            for finding in (*configuration.all_findings(), *server_findings(configuration)):
+            for finding in (*configuration.all_findings(), *server_findings(configuration, files=files)):
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
@@ -256,8 +262,13 @@ def _report(finding: Finding, tree: LayerTree, problems: Problems, wording: Word
     path, origin = locate(NATIVE, tree, finding.place)
     if finding.absence and (not complete or refused(path)):
         return
-    if not any(refused(locate(NATIVE, tree, place)[0]) for place in finding.rests_on):
-        problems.add(origin, path, finding.message + wording.hint(path, origin), finding.severity)
+    if any(refused(locate(NATIVE, tree, place)[0]) for place in finding.rests_on):
+        return
+    message, severity = finding.message + wording.hint(path, origin), finding.severity
+    if severity == "error" and origin.kind == "stored" and path[:1] == ("servers",) and path[-1] in _FILTERS:
+        # Who wrote it through the Vault API must not keep everybody else out (DECISIONS 24).
+        message, severity = f"{message}: until it is mended nobody can log in to this server", "warning"
+    problems.add(origin, path, message, severity)
 
 
 def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from .environment import put_at
 from .layer import Layer, Shaper
 from .origin import Origin, Path, given_tree
-from .schema.shape import Node, Table, Tables
+from .schema.fields import Form
+from .schema.shape import Leaf, Node, Table, Tables
 from .spellings import NATIVE
 
 
@@ -39,7 +40,7 @@ def read_stored(settings: Sequence[Stored], shaper: Shaper) -> Layer:
     layer = Layer()
     for setting in sorted(settings, key=lambda setting: len(setting.path)):
         origin = Origin("stored", f"stored by {setting.by}")
-        node = _shape_of(setting.path)
+        node = shape_at(setting.path)
         if node is None:
             shaper.report_unknown(origin, NATIVE, setting.path)
             continue
@@ -49,7 +50,14 @@ def read_stored(settings: Sequence[Stored], shaper: Shaper) -> Layer:
     return layer
 
 
-def _shape_of(path: Path) -> Node | None:
+def is_secret(path: Path) -> bool:
+    """Whether what is stored at a path must be sealed."""
+    node = shape_at(path)
+    return isinstance(node, Leaf) and node.form is Form.SECRET
+
+
+def shape_at(path: Path) -> Node | None:
+    """The shape of what can be stored at a path; None where nothing can."""
     node: Node | None = NATIVE
     for name in path:
         if isinstance(node, Tables):

@@ -126,7 +126,7 @@ async def explain_login(
             verdicts = await _look_up([one for one in asked if one.name in members], username)
     by_name = {verdict.server: verdict for verdict in verdicts}
     servers = {one.name: one for one in asked}
-    explanation.servers = [_answer(snapshot, servers.get(name), by_name.get(name)) for name in members]
+    explanation.servers = [_answer(snapshot, username, servers.get(name), by_name.get(name)) for name in members]
     _conclude(explanation, verdicts, snapshot)
     return explanation
 
@@ -162,7 +162,7 @@ def _local_verdict(local: LocalUsers, username: str) -> Verdict:
     return Verdict(LOCAL, Outcome.OK, account=account)
 
 
-def _answer(snapshot: Snapshot, asked: AskedServer | None, verdict: Verdict | None) -> ServerAnswer:
+def _answer(snapshot: Snapshot, typed: str, asked: AskedServer | None, verdict: Verdict | None) -> ServerAnswer:
     if asked is None:
         answer = ServerAnswer(LOCAL, "local users")
     else:
@@ -180,7 +180,7 @@ def _answer(snapshot: Snapshot, asked: AskedServer | None, verdict: Verdict | No
             answer.reason = told_reason(asked.server, answer.operations, verdict.reason)
         if verdict.account is not None:
             answer.warnings += _nameless(asked, verdict.account)
-            _add_grant(answer, snapshot, verdict.account)
+            _add_grant(answer, snapshot, verdict.account, typed)
     elif asked is not None and asked.was_asked:
         answer.outcome, answer.reason = "undecided", _PASSWORD_FIRST
     return answer
@@ -205,7 +205,7 @@ def _urls(server: Server) -> tuple[str, ...]:
     )
 
 
-def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account) -> None:
+def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account, typed: str) -> None:
     configuration = snapshot.configuration
 
     def origin_of(path: str) -> str:
@@ -216,7 +216,7 @@ def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account) -> No
     answer.rules = rules_for(configuration, account, origin_of)
     answer.near_misses = near_misses(configuration, account, origin_of)
     try:
-        answer.grant = Grants(configuration).grant(account)
+        answer.grant = Grants(configuration).grant(account, typed=typed)
         answer.user_id = clearml_user_id(account, answer.grant.company)
     except Refused as refusal:
         answer.refused = str(refusal)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.escape import DnError, comparable_dn, parse_dn
+from gateway.grants.policy_names import PolicyNames
 from gateway.identity import LOCAL, Account, Grant, Group, fold_name
 
 if TYPE_CHECKING:
@@ -42,14 +43,20 @@ class Grants:
             server.name: Mappings(server.group_mappings, server.group_comparison) for server in configuration.servers
         }
         self._mappings[LOCAL] = Mappings(configuration.group_mappings, "exact")
+        vault = configuration.vault
+        self._policies = {LOCAL: PolicyNames(vault, vault.realm, vault.local)}
+        for server in configuration.servers:
+            written = (vault, vault.realm, server.vault) if server.realm else (vault, server.vault)
+            self._policies[server.name] = PolicyNames(*written, case_sensitive=server.case_sensitive_names)
         self._local_roles = {fold_name(user.username): user.clearml_role for user in configuration.users}
         self._clearml_admins = {
             server.name: frozenset(map(fold_name, server.clearml.admin_users)) for server in configuration.servers
         }
         self._admins = Members(configuration.admins, (LOCAL, *self._servers))
 
-    def grant(self, account: Account, invited_role: str | None = None) -> Grant:
-        """Make the grant of an account; ``invited_role`` is the role of its whitelist entry.
+    def grant(self, account: Account, invited_role: str | None = None, typed: str = "") -> Grant:
+        """Make the grant of an account; ``invited_role`` is the role of its whitelist entry, ``typed`` the name it last
+        logged in by.
 
         Raises Refused where a mapping is required and none matched, where membership of a group is required, for names
         that belong to somebody else, and for accounts of servers that the configuration does not hold.
@@ -64,13 +71,15 @@ class Grants:
             self._require(server, account, matching)
         admin = self._admins.hold(account) or any(mapping.admin for mapping in matching)
         clearml = self._configuration.clearml
+        policies = [policy for mapping in matching for policy in mapping.policies]
+        policies += self._policies[account.server].of(filter(None, (account.username, typed)), account.groups)
         return Grant(
             company=(server and server.clearml.default_company) or clearml.company,
             company_name=clearml.company_name,
             clearml_role=self._clearml_role(account, server, matching, invited_role, admin=admin),
             org_roles=org_roles,
             grafana_admin=grafana_admin,
-            policies=tuple(dict.fromkeys(policy for mapping in matching for policy in mapping.policies)),
+            policies=tuple(dict.fromkeys(policies)),
             admin=admin,
         )
 

@@ -20,6 +20,7 @@ from gateway.serve.connection import Answers, Server
 from gateway.serve.dispatch import Owner, dispatch
 from gateway.serve.self_test import fast_path_problem
 from gateway.serve.target import parse_target
+from gateway.serve.vault import dialect as vault
 
 if TYPE_CHECKING:
     from gateway.config.schema.process import Http
@@ -64,6 +65,8 @@ class Application:
         match owner:
             case Owner.CLEARML:
                 return await clearml.answer(live, request, target)
+            case Owner.VAULT:
+                return await vault.answer(live, request, target)
             case Owner.VAULTS:
                 return await vaults.answer(live, request, target)
             case Owner.AUTHZ:

@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
 
 from gateway.access.client_address import UNIX_PEER
+from gateway.serve.verbs import VerbHandler
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Answers(Protocol):
         """The answer to a request, if it can be given at once; the connection stays open after it."""
 
 
-class Connection(RequestHandler):
+class Connection(VerbHandler):
     """One client's connection.
 
     aiohttp repeats the offending bytes, in its answer and in the log, and an Authorization header may be among them.

@@ -21,6 +21,7 @@ class Owner(enum.Enum):
     ADMIN = "admin"
     AUTHZ = "authz"
     CLEARML = "clearml"
+    VAULT = "vault"
     VAULTS = "vaults"
     NOBODY = "nobody"
 
@@ -28,7 +29,8 @@ class Owner(enum.Enum):
 _EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY, Owner.OPENAPI)}
 
 _RESERVED: Final = re.compile(r"/v1/|/favicon\.ico$|/robots\.txt$|/openapi\.yaml$")
-"""Look like ClearML's, but are other owners' names: the Vault dialect's prefix, and what browsers ask for."""
+"""Look like ClearML's, behind ``/api`` too, but are other owners' names: the Vault dialect's prefix, and what browsers
+ask for."""
 
 _CLEARML: Final = re.compile(r"/(?:v\d.*|[^/]*\.[^/]*/?)", re.DOTALL)
 """A version, good or bad, or a single dotted segment: ClearML answers what is wrong with it itself."""
@@ -41,6 +43,8 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
         return owner, target
     if target.path.startswith("/admin/"):
         return Owner.ADMIN, target
+    if target.path.startswith("/v1/"):
+        return Owner.VAULT, target
     if target.path.startswith("/api/vaults/"):
         return Owner.VAULTS, target
     if endpoint_of(target.path) is not None:

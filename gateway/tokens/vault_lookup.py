@@ -46,8 +46,8 @@ def lookup_data(row: TokenRow, now: int, text: str = "") -> dict[str, Any]:
         "ttl": remaining(row, now),
         "explicit_max_ttl": seconds_of(row, "explicit_max_ttl"),
         "renewable": row.renewable,
-        "issue_time": _time(row.created_at),
-        "expire_time": None if row.expires_at is None else _time(row.expires_at),
+        "issue_time": shown_time(row.created_at),
+        "expire_time": None if row.expires_at is None else shown_time(row.expires_at),
         "entity_id": row.identity or "",
     }
     optional = {"period": row.period, "role": row.limits.get("role"), "bound_cidrs": list(cidrs_of(row))}
@@ -75,6 +75,6 @@ def auth_block(row: TokenRow, now: int, text: str) -> dict[str, Any]:
     return block
 
 
-def _time(seconds: int) -> str:
+def shown_time(seconds: int) -> str:
     """RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}Z"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ class Held:
     row: TokenRow
     identity: Identity | None
     """None for tokens that are nobody's: root's, and orphans."""
+    ends_at: float = math.inf
+    """When it ends unless something changes, by its own end or that of a token it descends from: seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,6 @@ class _Known:
     """A token that was found alive, good until its end or any write to the store."""
 
     held: Held
-    end: int
     version: int
 
 
@@ -112,7 +114,7 @@ class VaultTokens:
         To be called once a request, whether it is then allowed or not: uses count either way (vault.md 6).
         """
         held = await self.find(text, now)
-        if held is None or not _bound(cidrs_of(held.row), address):
+        if held is None or not bound(cidrs_of(held.row), address):
             raise Denied
         if held.row.uses_left is None:
             return held
@@ -127,16 +129,13 @@ class VaultTokens:
         key = digest(text)
         version = self._store.version()
         known = self._cache.get(key)
-        if known is not None and known.version == version and now < known.end:
+        if known is not None and known.version == version and now < known.held.ends_at:
             return known.held
         self._cache.pop(key, None)
         row = self._batch.open(text) if text.startswith(BATCH_PREFIX) else await self._row(key)
-        found = None if row is None else await self._alive(row, now)
-        if found is None:
-            return None
-        held, end = found
-        if held.row.uses_left is None:
-            self._cache[key] = _Known(held, end, version)
+        held = None if row is None else await self._alive(row, now)
+        if held is not None and held.row.uses_left is None:
+            self._cache[key] = _Known(held, version)
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
         return held
@@ -144,8 +143,7 @@ class VaultTokens:
     async def find_accessor(self, accessor: str, now: int) -> Held | None:
         """A live token by its accessor, counting nothing."""
         row = await self._row_of(accessor)
-        found = None if row is None else await self._alive(row, now)
-        return None if found is None else found[0]
+        return None if row is None else await self._alive(row, now)
 
     async def accessors(self, now: int) -> list[str]:
         """Of all live tokens that are stored."""
@@ -266,8 +264,8 @@ class VaultTokens:
             line.append(above)
         return line
 
-    async def _alive(self, row: TokenRow, now: int) -> tuple[Held, int] | None:
-        """The token with its owner, and when it ends unless something changes; None for a dead one."""
+    async def _alive(self, row: TokenRow, now: int) -> Held | None:
+        """The token with its owner; None for a dead one."""
         line = await self._line(row)
         if line is None or not all(one.alive(now) for one in line):
             return None
@@ -278,7 +276,7 @@ class VaultTokens:
             identity = await self._identities.by_id(row.identity, row.created_at)
             if identity is None:
                 return None
-        return Held(row, identity), min(one.expires_at or _NEVER for one in line)
+        return Held(row, identity, min(one.expires_at or math.inf for one in line))
 
 
 def _new_row(new: NewToken, ttl: int, now: int) -> TokenRow:
@@ -352,8 +350,11 @@ def _network(cidr: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
-def _bound(cidrs: tuple[str, ...], address: str | None) -> bool:
-    """Whether a token with these bounds may be used from there. What cannot be read lets nobody in."""
+def bound(cidrs: Sequence[str], address: str | None) -> bool:
+    """Whether what is bound to these may be used from there (None: a local socket); to none: from anywhere.
+
+    Bounds that cannot be read let nobody in.
+    """
     if not cidrs:
         return True
     try:
