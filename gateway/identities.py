@@ -66,7 +66,7 @@ class Identities:
         known = await self._store.identity_of(account.server, account.external_id)
         try:
             invitation = await self._invitation(account, known, pending=True)
-            grant = self._grants.grant(account, invitation.role, typed)
+            grant = self._grants.grant(account, invitation.role)
         except Refused:
             await self._keep_facts(known, account, now)
             raise
@@ -151,6 +151,10 @@ class Identities:
                 found.append(identity)
         return found
 
+    def policies(self, identity: Identity, typed: str) -> tuple[str, ...]:
+        """What somebody who logged in as ``typed`` gets at a mount of the Vault dialect."""
+        return self._grants.policies(identity.account, typed)
+
     async def _of(self, row: IdentityRow) -> Identity | None:
         if row.gone_at is not None:
             return None
@@ -159,7 +163,7 @@ class Identities:
             return None
         try:
             invitation = await self._invitation(account, row)
-            return _identity(row, account, self._grants.grant(account, invitation.role, typed_name(row)))
+            return _identity(row, account, self._grants.grant(account, invitation.role))
         except Refused:
             return None
 

@@ -85,6 +85,10 @@ def _why_not(attempt: Attempt) -> str:
 
 def shown_keys(made: Sequence[Change]) -> str:
     """The changed keys without their values: ``lockout.failures, users.ada and 3 more``."""
-    keys = list(dict.fromkeys(change.path for change in made))
+    return shown_list(list(dict.fromkeys(change.path for change in made)))
+
+
+def shown_list(keys: Sequence[str]) -> str:
+    """As many keys as an event has room for."""
     shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing"
     return shown if len(keys) <= KEYS_SHOWN else f"{shown} and {len(keys) - KEYS_SHOWN} more"

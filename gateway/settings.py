@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from gateway.config.load import Snapshot
 from gateway.config.origin import Origin, Path, Problem
 from gateway.config.stored import is_secret
 from gateway.store.interface import Layer, Setting, SettingChange
+
+FORGOTTEN: Final = object()
+"""In the place of a value: what was stored is dropped, so that what files say holds again."""
 
 
 class NotWritten(Exception):
@@ -25,16 +30,17 @@ class NotWritten(Exception):
 def changes_to(values: Mapping[Path, object], snapshot: Snapshot, layer: Layer) -> list[SettingChange]:
     """What to write so that each path holds its value; with None nothing is to be there, nor below.
 
-    A removal is kept only where it hides what a file says. Secrets are known by their keys.
+    A removal is kept only where it hides what a file says; ``FORGOTTEN`` leaves nothing stored at all. Secrets are
+    known by their keys.
     """
     changes: list[SettingChange] = []
     for path, value in values.items():
-        if value is not None:
+        if value is not None and value is not FORGOTTEN:
             changes.append(SettingChange(path, value, secret=is_secret(path)))
             continue
         stored = (setting.path for setting in layer.settings if setting.path[: len(path)] == path)
         changes += [SettingChange(below, forget=True) for below in stored]
-        if declared_in(snapshot, path):
+        if value is None and declared_in(snapshot, path):
             changes.append(SettingChange(path))
     return changes
 
@@ -55,7 +61,7 @@ def new_settings(changes: Sequence[SettingChange], layer: Layer) -> list[Setting
 
 
 def with_changes(layer: Layer, changes: Sequence[SettingChange], at: int, by: str) -> Layer:
-    """The layer as it would be afterwards."""
+    """The layer as it would be read afterwards. Raises TypeError and ValueError for what is not JSON."""
     settings = {setting.path: setting for setting in layer.settings}
     generation = layer.generation + 1
     for change in changes:
@@ -63,16 +69,15 @@ def with_changes(layer: Layer, changes: Sequence[SettingChange], at: int, by: st
             settings.pop(change.path, None)
         else:
             secret = change.secret and change.value is not None
-            settings[change.path] = Setting(change.path, change.value, secret, at, by, generation)
+            value = json.loads(json.dumps(change.value))
+            settings[change.path] = Setting(change.path, value, secret, at, by, generation)
     ordered = tuple(sorted(settings.values(), key=lambda setting: setting.path))
     return replace(layer, generation=generation, settings=ordered)
 
 
 def origins_below(snapshot: Snapshot, path: Path) -> list[tuple[Origin, ...]]:
     """The origins of every value at a path or below it, removed ones included."""
-    dotted = ".".join(path)
-    before = f"{dotted}."
-    return [origins for key, origins in snapshot.origins.items() if key == dotted or key.startswith(before)]
+    return [origins for key, origins in snapshot.origins.items() if key[: len(path)] == path]
 
 
 def pinned_by(snapshot: Snapshot, path: Path) -> str:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema.vault import REALM
+from gateway.grants.policy_names import name_form
 from gateway.identity import LOCAL, fold_name
 from gateway.tokens.vault_children import policies as policy_list
 from gateway.tokens.vault_ttl import Caps
@@ -57,13 +58,28 @@ class MountPoint:
     @property
     def caps(self) -> Caps:
         """The lease times of its tokens."""
-        system, own = self.configuration.vault, self.settings
+        return self._caps(self.settings)
+
+    def settings_for(self, server: str) -> tuple[Mount, ...]:
+        """What binds people of a server here: at a mount of the realm that of their own server, too."""
+        if self.login_server:
+            return (self.settings,)
+        own = (one.vault for one in self.configuration.servers if one.name == server)
+        return self.settings, next(own, self.configuration.vault.local)
+
+    def caps_for(self, server: str) -> Caps:
+        """The lease times of the tokens of people of a server."""
+        caps = [self._caps(settings) for settings in self.settings_for(server)]
+        return Caps(min(one.default_ttl for one in caps), min(one.max_ttl for one in caps))
+
+    def _caps(self, own: Mount) -> Caps:
+        system = self.configuration.vault
         default, longest = own.default_lease_ttl or system.default_lease_ttl, own.max_lease_ttl or system.max_lease_ttl
         return Caps(int(default), int(longest))
 
     def fold(self, name: str) -> str:
         """The form in which names of groups and users are kept and compared (vault.md 2)."""
-        return " ".join(name.split()) if self.server and self.server.case_sensitive_names else fold_name(name)
+        return name_form(name, case_sensitive=bool(self.server and self.server.case_sensitive_names))
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:

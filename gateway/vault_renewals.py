@@ -75,7 +75,8 @@ class Renewals:
         if not mounts:
             raise Refused("its auth method is gone, not renewing")
         mount = max(mounts, key=lambda one: len(one.path))
-        today = login_token(mount, identity, path.removeprefix(login_path(mount)))
+        typed = path.removeprefix(login_path(mount))
+        today = login_token(mount, identity, self._identities.policies(identity, typed), typed)
         if not unchanged(held.row.policies, today.policies):
             raise Refused("policies have changed, not renewing")
         return today

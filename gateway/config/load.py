@@ -35,6 +35,7 @@ from .sources import read_file
 from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, SERVER, translate
 from .stored import Stored, read_stored
 from .vault_files import check_declared, read_vault_files
+from .withheld import withhold_passwords
 from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
@@ -58,15 +59,16 @@ class Snapshot:
     """What is nothing wrong and may yet surprise: an include without file, a file read by Grafana's rules."""
     files: tuple[Path, ...]
     """The files it was read from, absolute, in order."""
-    origins: Mapping[str, tuple[Origin, ...]]
-    """Where each value came from that somebody gave, by dotted path (items of lists by name or index): the origin that
-    holds, then those that it overrides, the nearest first. A value that was removed is among them."""
+    origins: Mapping[KeyPath, tuple[Origin, ...]]
+    """Where each value came from that somebody gave, by path (items of lists by name or index; names may hold dots):
+    the origin that holds, then those that it overrides, the nearest first. A value that was removed is among them."""
     contents: Mapping[Path, Content]
     """Every file that was read, secrets and certificates too, and what it held."""
 
-    def origin(self, path: str) -> Origin:
-        """Where the value at a dotted path came from; ``DEFAULT`` where nobody gave one."""
-        return self.origins.get(path, (DEFAULT,))[0]
+    def origin(self, path: str | KeyPath) -> Origin:
+        """Where the value at a path came from, which is dotted where no key of it holds a dot; ``DEFAULT`` where nobody
+        gave one."""
+        return self.origins.get(tuple(path.split(".")) if isinstance(path, str) else path, (DEFAULT,))[0]
 
 
 def load(
@@ -126,6 +128,7 @@ def _load(
     read_vault_files(tree, reading, problems)
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
+    withhold_passwords(tree, problems)
     configuration = _validate(tree, problems, translation.wording, complete=complete, files=not reading.by_heart)
     if problems.errors or configuration is None:
         raise ConfigurationError(problems.all, reading.contents, configuration, whole=complete)
@@ -160,11 +163,12 @@ def _in_force(
     return in_force
 
 
-def _warn_of_hidden(origins: Mapping[str, tuple[Origin, ...]], problems: Problems) -> None:
+def _warn_of_hidden(origins: Mapping[KeyPath, tuple[Origin, ...]], problems: Problems) -> None:
     """A file that somebody edits in vain is a riddle (DECISIONS 22)."""
     for path, (origin, *overridden) in origins.items():
         if origin.kind == "stored" and (hidden := next((below for below in overridden if below.kind == "file"), None)):
-            problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {path} drops that")
+            dotted = ".".join(path)
+            problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {dotted} drops that")
 
 
 def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> LayerTree:
@@ -339,14 +343,10 @@ def _plain(node: Node, tree: Any) -> Any:
     return [_plain(item, value) for value in (live(tree).values() if isinstance(tree, LayerTree) else tree)]
 
 
-def _origins(tree: Any, path: str = "") -> Iterator[tuple[str, tuple[Origin, ...]]]:
+def _origins(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, tuple[Origin, ...]]]:
     """Path and origins of every value below, removed ones included."""
-    if isinstance(tree, Given):
-        yield path, tree.origins
-        return
-    before = f"{path}." if path else ""
     for key, value in tree.items() if isinstance(tree, LayerTree) else enumerate(tree):
         if isinstance(value, Given):
-            yield f"{before}{key}", value.origins
+            yield (*path, str(key)), value.origins
         else:
-            yield from _origins(value, f"{before}{key}")
+            yield from _origins(value, (*path, str(key)))

@@ -30,9 +30,12 @@ Given = Callable[[str], bool]
 NO_USERATTR: Final = (
     "userfilter configured does not consider userattr and may result in colliding entity aliases on logins"
 )
+_MOST_URLS: Final = 20
 _ALIASES: Final = ("never", "finding", "searching", "always")
-_PASSWORD_GOES: Final = ("url", "starttls", "insecure_tls", "certificate", "client_tls_cert", "client_tls_key",
-                         "tls_min_version", "tls_max_version")  # fmt: skip
+PASSWORD_GOES: Final = frozenset((
+    "url", "starttls", "insecure_tls", "certificate", "client_tls_cert", "client_tls_key", "tls_min_version",
+    "tls_max_version",
+))  # fmt: skip
 """Fields that decide to whom, and how, the bind password is sent."""
 _SAME: Final = {
     "anonymous_group_search": Form.FLAG,
@@ -58,6 +61,11 @@ _UNUSED: Final[Values] = {
 }
 """What fields without effect are read as."""
 _WRITE_ONLY: Final = frozenset({"bindpass", "client_tls_cert", "client_tls_key", *OLD_NAMES})
+FIRST_FIELDS: Final = (
+    "url", "starttls", "insecure_tls", "certificate", "tls_min_version", "tls_max_version", "binddn", "bindpass",
+    "discoverdn", "userdn", "userattr", "upndomain", "groupdn", "groupfilter", "groupattr",
+)  # fmt: skip
+"""Those that a Vault of 2017 had: there, each write started from defaults (vault.md 13)."""
 MAP: Final = "alias_metadata"
 """The one field that holds a map."""
 
@@ -141,21 +149,31 @@ def config_changes(server: Server, values: Values, given: Given) -> dict[Path, A
     return changes
 
 
+def left_out(values: Values) -> list[Path]:
+    """Paths below a server that a write of ``FIRST_FIELDS`` says nothing about."""
+    return [tuple(CONFIG_FIELDS[name].key.split(".")) for name in FIRST_FIELDS if name not in values]
+
+
 def settings_of(values: Values) -> dict[Path, Any]:
     """Each field's own setting. Raises ``InvalidField``."""
     checked = {name: _checked(name, value) for name, value in values.items()}
     return {tuple(key.split(".")): checked[name] for name in checked if (key := CONFIG_FIELDS[name].key)}
 
 
-def needs_bindpass(server: Server, values: Values) -> bool:
-    """Whether a write would send the bind password somewhere else, or otherwise (DECISIONS 15)."""
+def unmoved(server: Server, values: Values) -> frozenset[str]:
+    """Of the fields of a write that decide where the bind password goes, and how, those that are as they were."""
     now = read_config(server) | {
         "client_tls_cert": server.client_cert_value,
         "client_tls_key": server.client_key_value.reveal(),
     }
-    return bool(server.bind_password) and any(
-        name in values and _comparable(values[name]) != _comparable(now[name]) for name in _PASSWORD_GOES
+    return frozenset(
+        name for name in PASSWORD_GOES if name in values and _comparable(values[name]) == _comparable(now[name])
     )
+
+
+def needs_bindpass(server: Server, values: Values) -> bool:
+    """Whether a write would send the bind password somewhere else, or otherwise (DECISIONS 15)."""
+    return bool(server.bind_password) and not PASSWORD_GOES.isdisjoint(values.keys() - unmoved(server, values))
 
 
 def _comparable(value: Any) -> Any:
@@ -202,6 +220,8 @@ def _checked(name: str, value: Any) -> Any:
 def _check_urls(_name: str, value: str) -> list[str]:
     """Schemes that no directory is spoken to by are passed over when it is dialled, as a Vault does."""
     urls = [url for part in value.lower().split(",") if (url := part.strip())]
+    if len(urls) > _MOST_URLS:
+        raise InvalidField(f"error parsing url: there are {len(urls)}, and at most {_MOST_URLS} can be tried")
     usable = 0
     for url in urls:
         if "@" in url:
@@ -219,7 +239,10 @@ def _check_urls(_name: str, value: str) -> list[str]:
     return urls or ["ldap://127.0.0.1"]
 
 
-def _check_filter(name: str, value: str) -> str:
+def _check_filter(name: str, value: str) -> str | None:
+    """An empty userfilter is the default one, as in a Vault; an empty groupfilter finds no groups."""
+    if name == "userfilter" and not value:
+        return None
     try:
         check_variables(value, (USER_ATTR, USERNAME) if name == "userfilter" else (USER_DN, USERNAME))
     except FilterError as error:

@@ -180,7 +180,7 @@ def _answer(snapshot: Snapshot, typed: str, asked: AskedServer | None, verdict: 
             answer.reason = told_reason(asked.server, answer.operations, verdict.reason)
         if verdict.account is not None:
             answer.warnings += _nameless(asked, verdict.account)
-            _add_grant(answer, snapshot, verdict.account, typed)
+            _add_grant(answer, snapshot, verdict.account)
     elif asked is not None and asked.was_asked:
         answer.outcome, answer.reason = "undecided", _PASSWORD_FIRST
     return answer
@@ -205,7 +205,7 @@ def _urls(server: Server) -> tuple[str, ...]:
     )
 
 
-def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account, typed: str) -> None:
+def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account) -> None:
     configuration = snapshot.configuration
 
     def origin_of(path: str) -> str:
@@ -216,7 +216,7 @@ def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account, typed
     answer.rules = rules_for(configuration, account, origin_of)
     answer.near_misses = near_misses(configuration, account, origin_of)
     try:
-        answer.grant = Grants(configuration).grant(account, typed=typed)
+        answer.grant = Grants(configuration).grant(account)
         answer.user_id = clearml_user_id(account, answer.grant.company)
     except Refused as refusal:
         answer.refused = str(refusal)

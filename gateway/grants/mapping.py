@@ -54,9 +54,8 @@ class Grants:
         }
         self._admins = Members(configuration.admins, (LOCAL, *self._servers))
 
-    def grant(self, account: Account, invited_role: str | None = None, typed: str = "") -> Grant:
-        """Make the grant of an account; ``invited_role`` is the role of its whitelist entry, ``typed`` the name it last
-        logged in by.
+    def grant(self, account: Account, invited_role: str | None = None) -> Grant:
+        """Make the grant of an account; ``invited_role`` is the role of its whitelist entry.
 
         Raises Refused where a mapping is required and none matched, where membership of a group is required, for names
         that belong to somebody else, and for accounts of servers that the configuration does not hold.
@@ -71,17 +70,25 @@ class Grants:
             self._require(server, account, matching)
         admin = self._admins.hold(account) or any(mapping.admin for mapping in matching)
         clearml = self._configuration.clearml
-        policies = [policy for mapping in matching for policy in mapping.policies]
-        policies += self._policies[account.server].of(filter(None, (account.username, typed)), account.groups)
         return Grant(
             company=(server and server.clearml.default_company) or clearml.company,
             company_name=clearml.company_name,
             clearml_role=self._clearml_role(account, server, matching, invited_role, admin=admin),
             org_roles=org_roles,
             grafana_admin=grafana_admin,
-            policies=tuple(dict.fromkeys(policies)),
+            policies=self.policies(account, account.username),
             admin=admin,
         )
+
+    def policies(self, account: Account, name: str) -> tuple[str, ...]:
+        """The policies of an account that goes by this name.
+
+        At a mount of the Vault dialect that is what was typed, as at a Vault (vault.md 4, 6): people may be able to
+        write the attribute that their name is read from.
+        """
+        mappings = self._mappings[account.server].matching(account.groups)
+        mapped = [policy for mapping in mappings for policy in mapping.policies]
+        return tuple(dict.fromkeys((*mapped, *self._policies[account.server].of(name, account.groups))))
 
     def _require_own_name(self, account: Account) -> None:
         """By whatever spelling somebody was found: to programs that see the name alone, two would be one person."""

@@ -18,7 +18,7 @@ from gateway.serve.authz.question import endpoint_of
 from gateway.serve.clearml import dialect as clearml
 from gateway.serve.connection import Answers, Server
 from gateway.serve.dispatch import Owner, dispatch
-from gateway.serve.self_test import fast_path_problem
+from gateway.serve.self_test import fast_path_problem, verbs_problem
 from gateway.serve.target import parse_target
 from gateway.serve.vault import dialect as vault
 
@@ -112,8 +112,11 @@ class Runner(web.ServerRunner):
         self.configure(http)
 
     async def setup(self) -> None:
-        """Make ready to listen, and try whether known questions can be answered before they are parsed."""
+        """Make ready to listen, and try what rests on attributes of aiohttp's own."""
         await super().setup()
+        if problem := await verbs_problem():
+            self._own.verbs = False
+            log.error("LIST is refused, and Vault clients must send ?list=true: with this aiohttp, %s", problem)
         if self._answers is None:
             return
         if problem := await fast_path_problem():

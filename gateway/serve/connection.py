@@ -125,6 +125,8 @@ class Server(web.Server):
 
     answers: Answers | None = None
     """What connections that are accepted from now on may answer by themselves."""
+    verbs = True
+    """Whether those take LIST, SCAN and HELP."""
 
     def limit(self, *, keepalive_seconds: float, max_header: int, max_headers: int) -> None:
         """How long connections that are accepted from now on may idle, and how long and how many headers may be."""
@@ -134,7 +136,7 @@ class Server(web.Server):
 
     def __call__(self) -> Connection:
         """The protocol of one accepted connection."""
-        return Connection(self, self.answers, loop=self._loop, **self._kwargs)
+        return Connection(self, self.answers, verbs=self.verbs, loop=self._loop, **self._kwargs)
 
 
 def _peer_of(transport: asyncio.BaseTransport) -> str | None:

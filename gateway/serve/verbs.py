@@ -33,7 +33,8 @@ _MOST: Final = 32
 class VerbHandler(RequestHandler):
     """aiohttp's side of a connection, which takes these verbs too."""
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, verbs: bool = True, **options: Any) -> None:
+        """``verbs`` false leaves everything to aiohttp."""
         super().__init__(manager, **options)
         self._begins = True
         """Whether the next octet is the first of a message."""
@@ -41,17 +42,17 @@ class VerbHandler(RequestHandler):
         """Octets at the beginning of a message that may become a line with one of the verbs."""
         self._body: StreamReader | None = None
         """Of the last message."""
-        self._unsure = False
+        self._unsure = not verbs
         """Whether the parser may have kept messages back, so that nothing is known any more."""
 
     def data_received(self, data: bytes) -> None:
         """Pass octets on, rewritten where one of the verbs begins a message."""
-        if not data:
-            self._parse(data)
+        if self._unsure:
+            super().data_received(data)
             return
         if self._held:
             data, self._held = self._held + data, b""
-        if self._unsure or not _may_hold_one(data):
+        if not data or not _may_hold_one(data):
             self._parse(data)
             return
         start = 0

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway.grants.lockout import Counter, Key, Settings
 from gateway.identity import Account, Group
+from gateway.store.wrapped import WrappedRow
 
 PAGE: Final = 100
 """Rows in one page of a listing, unless the caller asks for fewer or more."""
@@ -131,20 +132,6 @@ class RevokeBy(StrEnum):
     """An accessor: this token and all its descendants."""
     PATH = "path"
     """Vault tokens made at this path or below it, and all their descendants."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedRow:
-    """An answer kept for whoever brings the wrapping token first (vault.md 10); the answer itself is apart."""
-
-    hash: bytes = field(repr=False)
-    """Of the wrapping token."""
-    accessor: str
-    creation_path: str
-    wrapped_accessor: str
-    """Of the token that the answer holds; empty when it holds none."""
-    created_at: int
-    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,10 +363,17 @@ class Store(Protocol):
         """Note last uses, each row at most once in ``TOUCH_SECONDS``. Unknown hashes are passed over."""
 
     async def tokens_revoke(self, by: RevokeBy, value: str, at: int) -> int:
-        """Revoke in one transaction and return how many were alive until then."""
+        """Revoke in one transaction and return how many were alive until then. By ``PATH`` moves ``path_ends``, too."""
+
+    async def path_ends(self, path: str) -> int:
+        """A number that moves with each revocation by ``PATH`` that is about this path; 0 before the first. Inline.
+
+        For tokens that are in no store: one that was made under another number has ended.
+        """
 
     async def wrap_put(self, row: WrappedRow, response: bytes) -> None:
-        """Keep an answer, sealed in the database. ``Conflict`` when hash or accessor exist."""
+        """Keep an answer, sealed in the database. ``Conflict`` when hash or accessor exist, ``OverLimit`` when too many
+        of its holder's wait."""
 
     async def wrap_peek(self, token_hash: bytes) -> WrappedRow | None:
         """Ended or not, without its answer. Inline."""
@@ -432,6 +426,9 @@ class Store(Protocol):
 
     async def layer(self) -> Layer:
         """The API's layer of the configuration; ``SealBroken`` when the master key is another one. Inline."""
+
+    async def layer_generation(self) -> int:
+        """That of ``layer``, quickly. Inline."""
 
     async def layer_write(
         self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str

@@ -19,9 +19,9 @@ from gateway.store.interface import (
     VaultRow,
     VaultVersion,
     WhitelistRow,
-    WrappedRow,
 )
 from gateway.store.sealing import SealBroken, Sealer
+from gateway.store.wrapped import WrappedRow
 
 Values = Sequence[Any]
 R = TypeVar("R")

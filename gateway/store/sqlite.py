@@ -34,10 +34,10 @@ from gateway.store.interface import (
     TokenRow,
     Touch,
     WhitelistRow,
-    WrappedRow,
 )
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite_vaults import VaultTables
+from gateway.store.sqlite_wrapped import WrappedTables, end_path
 from gateway.store.writer import QUEUE_LIMIT, Writer
 
 R = TypeVar("R")
@@ -82,9 +82,6 @@ _REVOKE: Final = {
 }
 _MAKE_ORPHANS: Final = "UPDATE tokens SET parent = NULL, orphan = 1 WHERE parent = :value"
 
-_WRAP_PUT: Final = f"INSERT INTO wrapped ({rows.WRAPPED}, response_sealed) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-_WRAP_TAKE: Final = f"DELETE FROM wrapped WHERE hash = ? RETURNING {rows.WRAPPED}, response_sealed"  # noqa: S608
-
 _COUNTER_SET: Final = f"INSERT OR REPLACE INTO failures ({rows.COUNTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _EVICT: Final = """
     DELETE FROM failures WHERE key_hash IN (
@@ -118,7 +115,7 @@ _PRUNE: Final = (
 )
 
 
-class SqliteStore(VaultTables):
+class SqliteStore(VaultTables, WrappedTables):
     """``interface.Store`` over one file. Made by ``open``; use it from one event loop at a time."""
 
     def __init__(
@@ -284,25 +281,11 @@ class SqliteStore(VaultTables):
             revoked = connection.execute(sql, named).rowcount
             if by is RevokeBy.ACCESSOR:
                 connection.execute(_MAKE_ORPHANS, {"value": value})
+            elif by is RevokeBy.PATH:
+                end_path(connection, value)
             return revoked
 
         return await self._writer.run(job)
-
-    async def wrap_put(self, row: WrappedRow, response: bytes) -> None:
-        await self._execute(_WRAP_PUT, *rows.wrapped_values(row, response, self._sealer))
-
-    async def wrap_peek(self, token_hash: bytes) -> WrappedRow | None:
-        return rows.one(self._select(rows.WRAPPED, "wrapped WHERE hash = ?", token_hash), rows.wrapped)
-
-    async def wrap_take(self, token_hash: bytes) -> tuple[WrappedRow, bytes] | None:
-        def job(connection: sqlite3.Connection) -> list[rows.Values]:
-            return connection.execute(_WRAP_TAKE, (token_hash,)).fetchall()
-
-        taken = await self._writer.run(job)
-        if not taken:
-            return None
-        *values, sealed = taken[0]
-        return rows.wrapped(values), self._sealer.open(sealed, rows.WRAPPED_TABLE, token_hash.hex())
 
     async def revoke_session(self, session_id: str, identity: str, until: int | None) -> None:
         sql = """INSERT INTO revoked (session_id, identity, until) VALUES (?, ?, ?)
@@ -414,6 +397,9 @@ class SqliteStore(VaultTables):
         found = self._read(_LAYER)
         settings = [rows.setting(values, self._sealer) for _, *values in found if values[0] is not None]
         return Layer(found[0][0], tuple(sorted(settings, key=lambda setting: setting.path)))
+
+    async def layer_generation(self) -> int:
+        return int(self._read("SELECT number FROM settings_generation")[0][0])
 
     async def layer_write(
         self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str

@@ -7,6 +7,7 @@ look-ups and checks, path, name, meta, role and addresses.
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import uuid
@@ -35,6 +36,14 @@ class BatchTokens:
     def __init__(self, keys: Sequence[bytes]) -> None:
         """``keys`` have 32 bytes; at least one."""
         self._ciphers = [AESGCM(key) for key in keys]
+        self._accessors = keys[-1]
+
+    def accessor(self, text: str) -> str:
+        """Of a token that is configured: the same for each process and start, for as long as the oldest key lives.
+
+        Accessors are shown and logged, and what people choose for a token could be guessed from a hash without a key.
+        """
+        return hmac.digest(self._accessors, b"accessor\0" + text.encode(), "sha256").hex()[:24]
 
     def seal(self, row: TokenRow) -> str:
         """The token. ``Refused`` when it would be longer than any presented string may be."""

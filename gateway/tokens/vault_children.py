@@ -1,7 +1,8 @@
 """Which tokens a Vault token may make: policies, orphans, roles (vault.md 8). Pure.
 
 The rules and most texts are those of ``handleCreateCommon`` in a Vault's token store. Stricter: a child keeps the
-addresses its parent is bound to unless the role names others, and trees are no deeper than ``MAX_DEPTH``.
+addresses its parent is bound to unless the role names others, a role that only disallows policies gives no more than
+the parent has, and trees are no deeper than ``MAX_DEPTH``.
 """
 
 from __future__ import annotations
@@ -207,8 +208,10 @@ def _printable(text: str) -> bool:
 def _policies(parent: TokenRow, request: CreateRequest, role: TokenRole | None, *, sudo: bool) -> tuple[str, ...]:
     asked = policies(request.policies, default=False)
     default = not request.no_default_policy and not (role is not None and role.no_default_policy)
-    if role is not None and _restricts(role):
-        names = _by_role(role, parent, asked, default=default)
+    if role is not None:
+        default = default and not _disallows(role, DEFAULT_POLICY)
+    if role is not None and (role.allowed_policies or role.allowed_policies_glob):
+        names = _allowed(role, asked, default=default)
     elif not asked:
         # Only what the parent has: default is not added to it.
         names = policies(parent.policies, default=False)
@@ -221,30 +224,26 @@ def _policies(parent: TokenRow, request: CreateRequest, role: TokenRole | None, 
         names = policies(asked, default=default and DEFAULT_POLICY in held)
     if not default:
         names = tuple(name for name in names if name != DEFAULT_POLICY)
+    if role is not None and (refused := [name for name in names if _disallows(role, name)]):
+        raise Refused(f'token policy "{refused[0]}" is disallowed by this role')
     _check_assignable(names)
     if ROOT_POLICY in names and ROOT_POLICY not in parent.policies:
         raise Refused("root tokens may not be created without parent token being root")
     return names
 
 
-def _restricts(role: TokenRole) -> bool:
-    return any(
-        (role.allowed_policies, role.disallowed_policies, role.allowed_policies_glob, role.disallowed_policies_glob)
-    )
-
-
-def _by_role(role: TokenRole, parent: TokenRow, asked: tuple[str, ...], *, default: bool) -> tuple[str, ...]:
-    """What is asked for, else what the role allows, else what the parent has; checked by the role alone."""
-    default = default and not _among(DEFAULT_POLICY, role.disallowed_policies, role.disallowed_policies_glob)
-    restricted = bool(role.allowed_policies or role.allowed_policies_glob)
-    names = policies(asked or (role.allowed_policies if restricted else parent.policies), default=default)
+def _allowed(role: TokenRole, asked: tuple[str, ...], *, default: bool) -> tuple[str, ...]:
+    """What is asked for, else all that the role names; checked by the role alone, not by what the parent has."""
+    names = policies(asked or role.allowed_policies, default=default)
     for name in names:
         allowed = _among(name, role.allowed_policies, role.allowed_policies_glob)
-        if restricted and not allowed and not (default and name == DEFAULT_POLICY):
+        if not allowed and not (default and name == DEFAULT_POLICY):
             raise Refused(f'token policy "{name}" is not in the set: must be subset of the role\'s allowed policies')
-        if _among(name, role.disallowed_policies, role.disallowed_policies_glob):
-            raise Refused(f'token policy "{name}" is disallowed by this role')
     return names
+
+
+def _disallows(role: TokenRole, name: str) -> bool:
+    return _among(name, role.disallowed_policies, role.disallowed_policies_glob)
 
 
 def _among(name: str, names: Iterable[str], globs: Iterable[str]) -> bool:

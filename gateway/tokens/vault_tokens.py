@@ -7,7 +7,6 @@ whatever their rows say. So one that is made while its parent is revoked is dead
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 import uuid
@@ -36,6 +35,8 @@ KIND: Final = "vault"
 """``TokenRow.kind`` of every token here."""
 SERVICE_PREFIX: Final = "hvs."
 ROOT_PATH: Final = "auth/token/root"
+_ENDS: Final = "ends"
+"""In ``TokenRow.limits`` of a batch token: what ``Store.path_ends`` said of its path when it was made."""
 _NEVER: Final = 2**62
 _LIST_PAGE: Final = 1000
 
@@ -97,7 +98,7 @@ class VaultTokens:
         self._store = store
         self._identities = identities
         self._batch = batch
-        self._root = _root_row(root_token) if root_token else None
+        self._root = _root_row(root_token, batch.accessor(root_token)) if root_token else None
         self._uuids = uuids
         self._cache: OrderedDict[bytes, _Known] = OrderedDict()
         self._cache_size = cache_size
@@ -166,6 +167,8 @@ class VaultTokens:
         life = Lifetime(0) if new.endless else lifetime(new.terms, new.caps)
         row = _new_row(new, life.ttl, now)
         if new.type == "batch":
+            ends = await self._store.path_ends(row.path)
+            row = replace(row, limits={**row.limits, **({_ENDS: ends} if ends else {})})
             return Issued(self._batch.seal(row), row, life.warnings)
         text = new.text or self.mint()
         row = replace(row, hash=digest(text), accessor=mint_accessor())
@@ -230,7 +233,10 @@ class VaultTokens:
         return await self._store.tokens_revoke(RevokeBy.ACCESSOR, row.accessor, now) > 0
 
     async def revoke_path(self, path: str, now: int) -> int:
-        """End the tokens made at a path or below: ``auth/ldap``, ``auth/ldap/login/tesla``, and all those made."""
+        """End the tokens made at a path or below: ``auth/ldap``, ``auth/ldap/login/tesla``, and all those made.
+
+        Batch tokens end, too, but nobody knows how many there were.
+        """
         return await self._store.tokens_revoke(RevokeBy.PATH, path.strip("/"), now)
 
     async def _revoke(self, row: TokenRow, now: int) -> bool:
@@ -268,6 +274,8 @@ class VaultTokens:
         """The token with its owner; None for a dead one."""
         line = await self._line(row)
         if line is None or not all(one.alive(now) for one in line):
+            return None
+        if type_of(row) == "batch" and await self._store.path_ends(row.path) != seconds_of(row, _ENDS):
             return None
         if line[-1] is self._root and await self._store.session_revoked(_forbidden(line[-1])):
             return None
@@ -321,9 +329,8 @@ def _terms_of(row: TokenRow) -> Terms:
     )
 
 
-def _root_row(text: str) -> TokenRow:
-    # Its accessor comes of the text, so that what it made dies with it when another one is configured.
-    accessor = hashlib.sha256(b"accessor of the root token\0" + text.encode()).hexdigest()[:24]
+def _root_row(text: str, accessor: str) -> TokenRow:
+    # The accessor comes of the text, so that what it made dies with it when another one is configured.
     return TokenRow(
         hash=digest(text),
         accessor=accessor,

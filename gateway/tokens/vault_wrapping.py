@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.store.interface import Store, WrappedRow
+from gateway.store.interface import Store
+from gateway.store.wrapped import WrappedRow
 from gateway.tokens.opaque import digest, mint_accessor
 
 
@@ -17,11 +18,21 @@ class Wrappings:
         self._mint = mint
 
     async def wrap(
-        self, response: bytes, *, creation_path: str, ttl: int, now: int, wrapped_accessor: str = ""
+        self,
+        response: bytes,
+        *,
+        creation_path: str,
+        ttl: int,
+        now: int,
+        wrapped_accessor: str = "",
+        holder: str = "",
     ) -> tuple[str, WrappedRow]:
-        """The wrapping token, and what may be said of it; durable on return. ``ttl`` is in seconds, at least 1."""
+        """The wrapping token, and what may be said of it; durable on return. ``ttl`` is in seconds, at least 1.
+
+        ``OverLimit`` where too many answers of the ``holder`` wait; of no holder they are not counted.
+        """
         text = self._mint()
-        row = WrappedRow(digest(text), mint_accessor(), creation_path, wrapped_accessor, now, now + ttl)
+        row = WrappedRow(digest(text), mint_accessor(), creation_path, wrapped_accessor, holder, now, now + ttl)
         await self._store.wrap_put(row, response)
         return text, row
 

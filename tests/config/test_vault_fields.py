@@ -152,7 +152,7 @@ def test_layers_mix(tmp_path: Path) -> None:
     assert name in variables
     assert warning.path == f"servers.corp.{name}"
     assert "is Vault's name, and host is ours: the server has preset vault" in warning.message
-    shown = [str(origin) for origin in snapshot.origins["servers.corp.bind_password"]]
+    shown = [str(origin) for origin in snapshot.origins["servers", "corp", "bind_password"]]
     assert shown == ["CLEARML__servers__corp__bindpass", f"{tmp_path / 'gateway.conf'}:1:46"]
 
 

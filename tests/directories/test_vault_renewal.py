@@ -68,7 +68,8 @@ def alan(slapd: Slapd) -> Iterator[ldap3.Connection]:
 async def login(room: Room) -> Issued:
     identity = await room.login("alan", "enigma")
     mount = room.live.vault.mounts.all[identity.account.server]
-    made: Issued = await room.live.vault.tokens.issue(login_token(mount, identity, "alan"), int(time.time()))
+    new = login_token(mount, identity, room.live.identities.policies(identity, "alan"), "alan")
+    made: Issued = await room.live.vault.tokens.issue(new, int(time.time()))
     return made
 
 

@@ -59,11 +59,11 @@ def test_sudo(policies: Sequence[str], expected: bool) -> None:
 
 def test_templates_are_filled_literally() -> None:
     """Of upstream's templated policies: a value never is a wildcard, and never another person's path."""
-    book = PolicyBook({"own": 'path "secret/{{identity.entity.name}}/*" { capabilities = ["read"] }', "other": ""})
+    book = PolicyBook({"own": 'path "secret/{{identity.entity.id}}/*" { capabilities = ["read"] }', "other": ""})
     read = Operation.READ
 
     def may(name: str | None, path: str) -> bool:
-        return book.acl(["own"], {"identity.entity.name": name} if name is not None else None).allows(read, path)
+        return book.acl(["own"], {"identity.entity.id": name} if name is not None else None).allows(read, path)
 
     assert may("ada", "secret/ada/x")
     assert not may("ada", "secret/bob/x"), "the access list of another value is another one"
@@ -72,11 +72,28 @@ def test_templates_are_filled_literally() -> None:
         assert not may(name, "secret/bob/x")
         assert not may(name, "secret/bob/x/y")
     assert may("+", "secret/+/x")
-    assert not may("{{identity.entity.name}}", "secret/ada/x")
+    assert not may("{{identity.entity.id}}", "secret/ada/x")
     for name in ("ada", "bob"):
-        own = book.acl([" OWN"], {"identity.entity.name": name})
+        own = book.acl([" OWN"], {"identity.entity.id": name})
         assert [own.allows(read, f"secret/{other}/x") for other in ("ada", "bob")] == [name == "ada", name == "bob"]
-    assert book.acl(["other"], {"identity.entity.name": "ada"}) is book.acl(["other"]), "made once without templates"
+    assert book.acl(["other"], {"identity.entity.id": "ada"}) is book.acl(["other"]), "made once without templates"
+
+
+@pytest.mark.parametrize(
+    ("denied", "path", "allowed"),
+    [
+        ("users/{{identity.entity.id}}", "users/ada", False),
+        ("users/{{identity.entity.id}}", "users/ada/x", True),
+        ("users/x-{{identity.entity.id}}/*", "users/anything/x", False),
+        ("users/{{identity.entity.id}}/", "users/ada", False),
+        ("others/{{identity.entity.id}}", "users/ada", True),
+    ],
+)
+def test_a_deny_that_cannot_be_filled_denies_all_it_could_be(denied: str, path: str, *, allowed: bool) -> None:
+    """vault.md 9.1: deny wins, also over an exact path; for a token that is nobody's, too."""
+    book = PolicyBook({"own": p("*", "read") + p("users/ada", "read") + p(denied, "deny")})
+    assert book.acl(["own"]).allows(Operation.READ, path) is allowed
+    assert book.acl(["own"], {"identity.entity.id": "bob"}).allows(Operation.READ, path)
 
 
 def test_book() -> None:

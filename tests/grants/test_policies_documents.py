@@ -118,6 +118,8 @@ REFUSED = [
     ("9.1 narrowing keys that are not understood", 'path "a" { control_group = {} }', 'path "a": invalid key "control_group" on line 1'),
     ("9.1 narrowing keys that are not understood: MFA", 'path "a" { mfa_methods = ["x"] }', 'path "a": invalid key "mfa_methods" on line 1'),
     ("templates", 'path "a/{{request.x}}" { }', 'path "a/{{request.x}}": failed to validate policy templating'),
+    ("templates that are not filled here", 'path "a/{{identity.entity.name}}" { }', 'path "a/{{identity.entity.name}}": failed to validate policy templating: only {{identity.entity.id}} can be filled at 1:1'),
+    ("templates of aliases", 'path "a/{{identity.entity.aliases.x.name}}" { }', 'path "a/{{identity.entity.aliases.x.name}}": failed to validate'),
     ("templates, broken", 'path "a/{{identity.entity.id" { }', 'path "a/{{identity.entity.id": failed to validate policy templating'),
     ("parameters without list", 'path "a" { allowed_parameters { x = "1" } }', 'path "a": allowed_parameters: x must be a list at 1:33'),
     ("parameters without block", 'path "a" { denied_parameters = ["x"] }', 'path "a": denied_parameters must be a block at 1:12'),

@@ -32,11 +32,12 @@ def account(name: str, *groups: str, server: str = "corp") -> Account:
 
 
 ROWS = [
-    # name, typed, groups, policies
+    # name in the directory, typed at a mount, groups, policies there
     ("6 groups of the directory", "ada", "", ("scientists",), {"mapped", "foo", "bar"}),
-    ("6 groups of users/<name>, and its own policies", "tesla", "", (), {"foobar", "zoobar", "own"}),
-    ("6 fold when case-insensitive", "Tesla", "", ("ENGINEERS",), {"foobar", "zoobar", "own"}),
+    ("6 groups of users/<name>, and its own policies", "tesla", "tesla", (), {"foobar", "zoobar", "own"}),
+    ("6 fold when case-insensitive", "tesla", "Tesla", ("ENGINEERS",), {"foobar", "zoobar", "own"}),
     ("4 the typed name counts", "Nikola Tesla", " tesla", (), {"foobar", "zoobar", "own"}),
+    ("4 and no other, which people may be able to write", "tesla", "ada", (), set()),
     ("6 none at all is allowed", "nobody", "nobody", ("others",), set()),
     ("5 a group without cn goes by its value", "ada", "", (), set()),
 ]
@@ -46,7 +47,7 @@ ROWS = [
 def test_policies_of_people(
     proves: str, name: str, typed: str, groups: tuple[str, ...], policies: set[str]
 ) -> None:
-    found = grants().grant(account(name, *groups), typed=typed).policies
+    found = grants().policies(account(name, *groups), typed)
     assert set(found) == policies, proves
     assert len(found) == len(set(found))
 
@@ -57,12 +58,26 @@ def test_a_group_without_a_name_goes_by_its_value() -> None:
     assert set(grants().grant(who).policies) == {"foo", "bar"}
 
 
+def test_elsewhere_the_name_of_the_directory_counts() -> None:
+    """forward-auth.md, ``policy:``: who has logged in elsewhere has typed nothing at a mount."""
+    assert set(grants().grant(account("tesla")).policies) == {"foobar", "zoobar", "own"}
+    assert not grants().grant(account("Nikola Tesla")).policies
+
+
 def test_names_with_case() -> None:
     """vault.md 2: names fold only when case_sensitive_names is false."""
     exact = grants(case_sensitive=True)
     assert set(exact.grant(account("ada", "scientists")).policies) == {"mapped", "foo"}
     assert set(exact.grant(account("ada", "Scientists")).policies) == {"mapped", "bar"}
     assert set(exact.grant(account("Tesla")).policies) == set()
+
+
+@pytest.mark.parametrize("case_sensitive", [False, True])
+@pytest.mark.parametrize("written", ["Big Team", " Big  Team ", "Big\tTeam"])
+def test_blanks_do_not_count(written: str, *, case_sensitive: bool) -> None:
+    """RFC 4518 2.6.1: as directories compare, so do we; what a mount lists is what its people get."""
+    given = grants(case_sensitive=case_sensitive, groups={written: ["x"]})
+    assert given.grant(account("ada", "Big Team")).policies == given.grant(account("ada", "Big  Team ")).policies == ("x",)
 
 
 def test_mounts_of_others() -> None:

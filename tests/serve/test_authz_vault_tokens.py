@@ -43,7 +43,7 @@ async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
 
 async def login(room: Room, name: str = "ada", **changes: object) -> Issued:
     identity = await room.login(name)
-    new = login_token(room.live.vault.mounts.all["local"], identity, name)
+    new = login_token(room.live.vault.mounts.all["local"], identity, identity.grant.policies, name)
     return await issue(room, replace(new, **changes))
 
 

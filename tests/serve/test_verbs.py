@@ -12,7 +12,8 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.serve.connection import Server
+from gateway.serve.connection import Connection, Server
+from gateway.serve.self_test import verbs_problem
 
 LIST = b"LIST /v1/auth/ldap/groups HTTP/1.1\r\nHost: a\r\n\r\n"
 LISTED = "GET /v1/auth/ldap/groups?list=true "
@@ -199,3 +200,61 @@ async def test_a_body_that_the_parser_pauses_in() -> None:
     assert await seen([post(body), LIST]) == [posted(body), LISTED]
     found = await seen([post(body) + GET + named, LIST])
     assert found == [posted(body), GOT, GOT + "LIST /v1/auth/ldap/groups HTTP/1.1"]
+
+
+class Uncounted(Connection):
+    """As if aiohttp did not count requests."""
+
+    @property
+    def _request_count(self) -> int:
+        return 0
+
+    @_request_count.setter
+    def _request_count(self, count: int) -> None: ...
+
+
+class Early(Connection):
+    """As if a body's end were seen before it has come."""
+
+    def _has_ended(self) -> bool:
+        return True
+
+
+class Renamed(Connection):
+    """As if an attribute were there no more."""
+
+    def _has_ended(self) -> bool:
+        raise AttributeError("_messages")
+
+
+@pytest.mark.parametrize("kind", [Uncounted, Early, Renamed])
+async def test_another_aiohttp_turns_them_off(kind: type[Connection]) -> None:
+    class Other(Server):
+        def __call__(self) -> Connection:
+            return kind(self, self.answers, loop=self._loop, **self._kwargs)
+
+    assert await verbs_problem() == ""
+    assert await verbs_problem(Other)
+
+
+async def test_turned_off_they_are_refused_and_nothing_else() -> None:
+    seen: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(request.raw_path)
+        return web.Response()
+
+    server = Server(handle, access_log=None)
+    server.verbs = False
+    connection = server()
+    with socket.socket() as unconnected:
+        transport = Transport(unconnected)
+        connection.connection_made(transport)
+        for piece in (b"GET /v1/a?list=true HTTP/1.1\r\nHost: a\r\n\r\n", LIST):
+            connection.data_received(piece)
+            await turns(30)
+        connection.force_close()
+        await turns(4)
+        connection.connection_lost(None)
+    assert seen == ["/v1/a?list=true"]
+    assert b" 400 " in transport.written

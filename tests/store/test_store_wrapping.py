@@ -9,9 +9,10 @@ import pytest
 from conftest import OpenStore
 from store_samples import NOW, token
 
-from gateway.store.interface import Conflict, RevokeBy, Store, WrappedRow
+from gateway.store.interface import Conflict, OverLimit, RevokeBy, Store
+from gateway.store.wrapped import MOST_WRAPPED, MOST_WRAPPED_BYTES, WrappedRow
 
-ROW = WrappedRow(b"h" * 32, "w1", "auth/ldap/login/tesla", "a1", NOW, NOW + 300)
+ROW = WrappedRow(b"h" * 32, "w1", "auth/ldap/login/tesla", "a1", "ada", NOW, NOW + 300)
 
 
 async def test_an_answer_is_taken_once(store: Store, open_store: OpenStore) -> None:
@@ -26,7 +27,7 @@ async def test_an_answer_is_taken_once(store: Store, open_store: OpenStore) -> N
 
 async def test_duplicates_conflict(store: Store) -> None:
     await store.wrap_put(ROW, b"1")
-    for row in (ROW, WrappedRow(b"i" * 32, "w1", "", "", NOW, NOW)):
+    for row in (ROW, WrappedRow(b"i" * 32, "w1", "", "", "", NOW, NOW)):
         with pytest.raises(Conflict):
             await store.wrap_put(row, b"2")
 
@@ -45,6 +46,37 @@ async def test_answers_are_sealed(store: Store, tmp_path: Path) -> None:
     assert b"auth/ldap/login/tesla" in content
     assert b"PLANTED-ANSWER" not in content
     assert repr(ROW.hash) not in repr(ROW)
+
+
+async def test_the_answers_of_one_holder_are_bounded(store: Store) -> None:
+    """vault.md 14: what one token has wrapped cannot fill the disk."""
+
+    def row(number: int, holder: str = "ada", at: int = NOW) -> WrappedRow:
+        return WrappedRow(number.to_bytes(32), f"w{number}", "x", "", holder, at, at + 300)
+
+    for number in range(MOST_WRAPPED):
+        await store.wrap_put(row(number), b"")
+    with pytest.raises(OverLimit):
+        await store.wrap_put(row(MOST_WRAPPED), b"")
+    assert await store.wrap_peek(row(MOST_WRAPPED).hash) is None
+    await store.wrap_put(row(MOST_WRAPPED, "bob"), b"x" * MOST_WRAPPED_BYTES)
+    with pytest.raises(OverLimit):
+        await store.wrap_put(row(MOST_WRAPPED + 1, "bob"), b"")
+    for number in (2, 3):
+        await store.wrap_put(row(MOST_WRAPPED + number, ""), b"x" * MOST_WRAPPED_BYTES)
+    await store.wrap_put(row(MOST_WRAPPED + 4, at=NOW + 300), b"")  # the others have ended
+    assert await store.wrap_take(row(0).hash) is not None
+
+
+async def test_ends_of_paths(store: Store, open_store: OpenStore) -> None:
+    """configuration.md 3: batch tokens are in no store, and end with the path that made them nevertheless."""
+    other, path = await open_store(), "auth/ldap/login/ada"
+    seen = [await store.path_ends(path)]
+    for revoked in (path, "auth/ldap/login/adam", "auth/ldap", "auth/ldap", "auth/ldap2", path, "auth/ldap/login"):
+        await store.tokens_revoke(RevokeBy.PATH, revoked, NOW)
+        seen.append(await other.path_ends(path))
+    assert seen == [0, 1, 1, 3, 4, 4, 6, 7]
+    assert [await store.path_ends(each) for each in ("auth/ldap/login/adam", "auth/ldap", "auth/ldap2/x", "auth")] == [7, 4, 5, 0]
 
 
 PATHS = {

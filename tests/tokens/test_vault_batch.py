@@ -45,6 +45,13 @@ def test_what_is_sealed_opens() -> None:
     assert "corp" not in base64.urlsafe_b64decode(text[4:] + "==").decode("latin-1")
 
 
+def test_accessors_of_configured_tokens() -> None:
+    """vault.md 8: the same for every process and after a new key, and no help for whoever guesses at the token."""
+    accessor = BatchTokens([KEY]).accessor("root")
+    assert BatchTokens([OTHER, KEY]).accessor("root") == accessor
+    assert len({accessor, BatchTokens([KEY]).accessor("other"), BatchTokens([OTHER]).accessor("root")}) == 3
+
+
 TEXT = BatchTokens([KEY]).seal(ROW)
 
 

@@ -18,6 +18,7 @@ from .section import Finding, Section
 REALM: Final = "*"
 """In ``vault.mounts``: all that a login without a server is tried against."""
 LEASE: Final = 768 * 3600.0
+_SHORT_TOKEN: Final = 20
 TokenType = Literal["default", "service", "batch"]
 Count = Annotated[Int, Field(ge=0)]
 Version = Annotated[Text, matching(r"\d{1,4}\.\d{1,4}\.\d{1,4}[0-9A-Za-z.+-]{0,40}", "a version such as 1.21.0")]
@@ -86,7 +87,7 @@ class Mount(Section):
     groups: Items[Texts] = Field(default_factory=no_items)
     """Policies by group, besides those of ``vault.groups``."""
     users: Items[VaultUser] = Field(default_factory=no_items)
-    """Groups and policies by user name, besides those of ``vault.users``."""
+    """Groups and policies by user name as it is typed, besides those of ``vault.users``."""
 
     @property
     def issues(self) -> Literal["service", "batch"]:
@@ -95,6 +96,11 @@ class Mount(Section):
         if kind.startswith("default-") and self.token_type in ("service", "batch"):
             kind = self.token_type
         return "batch" if kind.endswith("batch") else "service"
+
+    @property
+    def insists(self) -> bool:
+        """Whether that type is said, not merely what comes of itself."""
+        return self.token_type != "default" or not self.mount_token_type.startswith("default-")  # noqa: S105
 
     def findings(self) -> Iterator[Finding]:
         if self.token_max_ttl and self.token_ttl > self.token_max_ttl:
@@ -116,9 +122,9 @@ class TokenRole(Section):
     disallowed_policies: Texts = ()
     """Policies that may not."""
     allowed_policies_glob: Texts = ()
-    """The same with ``*`` for any text."""
+    """The same with ``*`` for any text, at either end."""
     disallowed_policies_glob: Texts = ()
-    """The same with ``*`` for any text."""
+    """The same with ``*`` for any text, at either end."""
     orphan: Flag = False
     """Tokens outlive the token that made them."""
     renewable: Flag = True
@@ -140,6 +146,10 @@ class TokenRole(Section):
 
     def findings(self) -> Iterator[Finding]:
         yield from _cidr_findings(self.token_bound_cidrs)
+        for key in ("allowed_policies_glob", "disallowed_policies_glob"):
+            for index, glob in enumerate(getattr(self, key)):
+                if "*" in glob.strip()[1:-1]:
+                    yield Finding((key, index), "* can stand at either end only: elsewhere it would match nothing")
 
 
 class Vault(Section):
@@ -152,14 +162,14 @@ class Vault(Section):
     groups: Items[Texts] = Field(default_factory=no_items)
     """Policies by group, for every mount."""
     users: Items[VaultUser] = Field(default_factory=no_items)
-    """Groups and policies by user name, for every mount."""
+    """Groups and policies by user name as it is typed, for every mount."""
     mounts: Items[Text] = Field(default_factory=no_items)
     """Path = name of the server that is mounted there, ``local`` for local users, ``*`` for all that a login without
     a server is tried against. A server that is not named here is mounted under its own name."""
     local: Mount = Field(default_factory=Mount)
     """The mount of the local users."""
     realm: Mount = Field(default_factory=Mount)
-    """The mounts of ``*``."""
+    """The mounts of ``*``. What limits tokens at somebody's own server holds there, too."""
     token_roles: Items[TokenRole] = Field(default_factory=no_items)
     """Kinds of tokens that holders of tokens can make, by name."""
     default_lease_ttl: Annotated[Duration, Field(gt=0)] = LEASE
@@ -176,6 +186,10 @@ class Vault(Section):
     """What clients are told."""
 
     def findings(self) -> Iterator[Finding]:
+        token = self.root_token.reveal()
+        if token and len(token) < _SHORT_TOKEN:
+            message = f"is shorter than {_SHORT_TOKEN} characters: it may do everything, and could be guessed"
+            yield Finding(("root_token",), message, "warning")
         yield from _twice("policies", self.policies)
         for name, text in self.policies.items():
             if fold(name) == ROOT_POLICY:

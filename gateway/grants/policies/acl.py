@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.grants.policies.document import Value
+from gateway.grants.policies.parameters import MeaningOf, as_sent, fit
 from gateway.grants.policies.policy import DENIED, Capability, Pattern, Rights, Rule, Values
 
 
@@ -53,8 +54,12 @@ def needs_sudo(operation: Operation, path: str) -> bool:
 class Acl:
     """What the holder of some policies may do. Made by ``compile_rules``, or ``ROOT``."""
 
-    def __init__(self, rights: Mapping[Pattern, Rights], *, root: bool = False) -> None:
+    def __init__(
+        self, rights: Mapping[Pattern, Rights], *, denied: Iterable[Pattern] = (), root: bool = False
+    ) -> None:
+        """``denied`` are refused whatever else is said of their paths."""
         self._root = root
+        self._denied = [_expression(pattern) for pattern in denied]
         plain = [pattern for pattern in rights if None not in pattern.segments]
         self._exact = {pattern.text: rights[pattern] for pattern in plain if not pattern.prefix}
         self._prefixes = {pattern.text: rights[pattern] for pattern in plain if pattern.prefix}
@@ -76,12 +81,14 @@ class Acl:
         path: str,
         parameters: Mapping[str, Value] | None = None,
         *,
+        meaning: MeaningOf = as_sent,
         wrap_seconds: int = 0,
     ) -> bool:
         """Whether the request may be made, ``sudo`` included where the path asks for it.
 
         ``path`` is decoded and without ``/v1/``; that of a listing ends in a slash. ``parameters`` is the body,
-        ``wrap_seconds`` the time its answer is to be wrapped for, 0 for not at all.
+        ``meaning`` what whoever answers makes of each, ``wrap_seconds`` the time its answer is to be wrapped for, 0 for
+        not at all.
         """
         if self._root or operation is Operation.HELP:
             return True
@@ -93,7 +100,7 @@ class Acl:
             return False
         if not _wrapping_fits(rights, wrap_seconds):
             return False
-        return operation not in _WITH_PARAMETERS or _parameters_fit(rights, parameters or {})
+        return operation not in _WITH_PARAMETERS or fit(rights, parameters or {}, meaning)
 
     def sudo(self, path: str) -> bool:
         """Whether ``sudo`` is among what is allowed there, for requests that may do more with it."""
@@ -108,6 +115,8 @@ class Acl:
         return sorted(one.value for one in rights.capabilities or DENIED) if rights else ["deny"]
 
     def _rights(self, path: str, *, listing: bool) -> Rights | None:
+        if any(expression.match(path) or expression.match(f"{path}/") for expression in self._denied):
+            return Rights(DENIED)
         found = self._exact.get(path)
         if found is None and listing:
             found = self._exact.get(path.removesuffix("/"))
@@ -123,13 +132,13 @@ class Acl:
         return None if prefix is None else self._prefixes[prefix]
 
 
-def compile_rules(rules: Iterable[Rule]) -> Acl:
-    """The access list of all these rules; of rules on one pattern, the rights add up."""
+def compile_rules(rules: Iterable[Rule], denied: Iterable[Pattern] = ()) -> Acl:
+    """The access list of all these rules; of rules on one pattern, the rights add up, and ``denied`` stay so."""
     joined: dict[Pattern, Rights] = {}
     for rule in rules:
         known = joined.get(rule.pattern)
         joined[rule.pattern] = rule.rights if known is None else _join(known, rule.rights)
-    return Acl(joined)
+    return Acl(joined, denied=denied)
 
 
 Priority = tuple[int, bool, int, int, str]
@@ -178,50 +187,6 @@ def _wrapping_fits(rights: Rights, seconds: int) -> bool:
     if not rights.min_wrapping and not rights.max_wrapping:
         return True
     return seconds > 0 and rights.min_wrapping <= seconds <= (rights.max_wrapping or seconds)
-
-
-def _parameters_fit(rights: Rights, parameters: Mapping[str, Value]) -> bool:
-    given = {name.lower(): value for name, value in parameters.items()}
-    if not rights.required <= given.keys():
-        return False
-    if given and "*" in rights.denied:
-        return False
-    if any(name in rights.denied and _refused(value, rights.denied[name]) for name, value in given.items()):
-        return False
-    if not rights.allowed:
-        return True
-    anything = "*" in rights.allowed
-    return all(
-        _listed(value, rights.allowed[name]) if name in rights.allowed else anything for name, value in given.items()
-    )
-
-
-def _refused(value: Value, values: Values) -> bool:
-    # A list passes a Vault whatever it holds; here each of its elements is looked at too.
-    return _listed(value, values) or (isinstance(value, list) and any(_listed(one, values) for one in value))
-
-
-def _listed(value: Value, values: Values) -> bool:
-    return not values or any(_equal(one, value) for one in values)
-
-
-def _equal(written: Value, given: Value) -> bool:
-    """Scalars compare as text, because the command line sends every value as text; ``*`` at either end is a glob."""
-    if not isinstance(written, str | int | float) or not isinstance(given, str | int | float):
-        return written == given
-    text, other = _text(written), _text(given)
-    if text == "*":
-        return True
-    start, end = text.startswith("*"), text.endswith("*")
-    if start and end:
-        return text[1:-1] in other
-    if start:
-        return other.endswith(text[1:])
-    return other.startswith(text[:-1]) if end else text == other
-
-
-def _text(value: str | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 ROOT: Final = Acl({}, root=True)

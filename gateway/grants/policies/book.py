@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.grants.policies.acl import ROOT, Acl, compile_rules
 from gateway.grants.policies.document import PolicyError
-from gateway.grants.policies.policy import Rule, parse
+from gateway.grants.policies.policy import DENIED, Rule, parse
 
 ROOT_POLICY: Final = "root"
 """The policy that may do everything; it has no text."""
@@ -79,8 +79,9 @@ class PolicyBook:
     def acl(self, names: Sequence[str], values: Mapping[str, str] | None = None) -> Acl:
         """What a token with these policies may do.
 
-        ``values`` fill templated paths, by what stands between the braces: ``identity.entity.name``. A rule for which
-        one is missing does not count. Policy root counts alone only, as no other token may have it.
+        ``values`` fill templated paths, by what stands between the braces. A rule for which one is missing does not
+        count, but where it denies, it denies all that it could be about. Policy root counts alone only, as no other
+        token may have it.
         """
         policies = tuple(map(fold, names))
         if policies == (ROOT_POLICY,):
@@ -95,12 +96,14 @@ class PolicyBook:
         return found
 
     def _compile(self, names: Sequence[str], values: Mapping[str, str]) -> Acl:
-        rules = []
+        rules, denied = [], []
         for rule in (rule for name in dict.fromkeys(names) for rule in self._rules.get(name, ())):
             pattern = rule.pattern.fill(values) if rule.templated else rule.pattern
             if pattern is not None:
                 rules.append(Rule(pattern, rule.rights))
-        return compile_rules(rules)
+            elif rule.rights.capabilities == DENIED:
+                denied.append(rule.pattern.widened)
+        return compile_rules(rules, denied)
 
 
 def fold(name: str) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from gateway.grants.policies.document import Block, Item, PolicyError, Value, read
@@ -36,8 +37,15 @@ _READ: Final = frozenset({Capability.READ, Capability.LIST})
 _WRITE: Final = _READ | {Capability.CREATE, Capability.UPDATE, Capability.DELETE}
 _OLD_FORM: Final = {"deny": DENIED, "read": _READ, "write": _WRITE, "sudo": _WRITE | {Capability.SUDO}}
 
-_TEMPLATE: Final = re.compile(r"\{\{\s*(identity\.[^\s{}/*+]+)\s*\}\}")
+ENTITY: Final = "identity.entity.id"
+"""What templates may name. Other names of a Vault are not unique here, where each server has an ada of its own, and a
+deny that is never filled would deny nothing."""
+_TEMPLATE: Final = re.compile(rf"\{{\{{\s*({re.escape(ENTITY)})\s*\}}\}}")
 _DURATION: Final = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
+
+_MOST_SEGMENTS: Final = 1000
+_SHORT: Final = 4096
+"""Characters of a document up to which its rules are remembered."""
 
 Values = tuple[Value, ...]
 
@@ -65,6 +73,12 @@ class Pattern:
                 return None
             filled.append(segment and _TEMPLATE.sub(lambda match: values[match[1]], segment))
         return Pattern(tuple(filled), self.prefix)
+
+    @property
+    def widened(self) -> Pattern:
+        """With any text where its templates stand: all that it could become."""
+        segments = (None if segment is not None and "{{" in segment else segment for segment in self.segments)
+        return Pattern(tuple(segments), self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +111,21 @@ class Rule:
 
 
 def parse(text: str) -> tuple[Rule, ...]:
-    """The rules of a policy document. Raises ``PolicyError``, worded as Vault words it where clients may look."""
+    """The rules of a policy document. Raises ``PolicyError``, worded as Vault words it where clients may look.
+
+    Every load of a configuration reads all of them, twice; short ones, which is most, are remembered.
+    """
+    return _remembered(text) if len(text) <= _SHORT else _parse(text)
+
+
+def _parse(text: str) -> tuple[Rule, ...]:
     try:
         return tuple(_rules(read(text)))
     except PolicyError as error:
         raise PolicyError(f"failed to parse policy: {error}") from None
+
+
+_remembered: Final = lru_cache(maxsize=4096)(_parse)
 
 
 def decode(text: str) -> str:
@@ -119,7 +143,7 @@ def _rules(document: Block) -> Iterator[Rule]:
                 try:
                     yield _rule(path, value, at)
                 except PolicyError as error:
-                    raise PolicyError(f'path "{path}": {error}') from None
+                    raise PolicyError(f'path "{path[:_SHORT]}": {error}') from None
         elif item.keys != ("name",):
             raise PolicyError(_invalid_key(item))
 
@@ -192,8 +216,10 @@ def _pattern(path: str, item: Item) -> Pattern:
     if "+*" in path:
         raise PolicyError(f"invalid use of wildcards ('+*' is forbidden){_where(item)}")
     if any(mark in _TEMPLATE.sub("", path) for mark in ("{{", "}}")):
-        raise PolicyError(f"failed to validate policy templating: {{{{identity...}}}} is expected{_where(item)}")
+        raise PolicyError(f"failed to validate policy templating: only {{{{{ENTITY}}}}} can be filled{_where(item)}")
     segments = path.removesuffix("*").split("/")
+    if len(segments) > _MOST_SEGMENTS:
+        raise PolicyError(f"a path has at most {_MOST_SEGMENTS} segments{_where(item)}")
     return Pattern(tuple(None if segment == "+" else segment for segment in segments), path.endswith("*"))
 
 

@@ -30,8 +30,8 @@ from gateway.serve.admin.views import change_views, config_views, in_force_view,
 from gateway.store.interface import Conflict, SettingChange
 
 if TYPE_CHECKING:
-    from gateway.reload import Tried
     from gateway.reload_report import Attempt
+    from gateway.reload_tried import Tried
 
 async def status(call: Call) -> Answer:
     """What the daemon is doing."""

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateway.grants.policies.parameters import as_sent
+from gateway.grants.policies.policy import ENTITY
 from gateway.serve.vault.reply import VaultError, permission_denied
+from gateway.serve.vault.values import meaning_of
 from gateway.tokens.vault_tokens import Denied
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.identity import Identity
     from gateway.runtime import Live
     from gateway.serve.vault.call import Question
+    from gateway.serve.vault.routes import Match
     from gateway.store.interface import TokenRow
     from gateway.tokens.vault_tokens import Held
 
@@ -54,14 +58,23 @@ async def authorise(question: Question) -> Holder:
     return Holder(held, acl_of(live, held), question.token_text)
 
 
-def permit(holder: Holder, question: Question, data: Mapping[str, Any]) -> None:
-    """Let a request with this body through, ``sudo`` asked for where its path does. Raises VaultError 403."""
-    if not holder.acl.allows(question.operation, question.path, data, wrap_seconds=question.wrap_ttl):
+def permit(holder: Holder, question: Question, match: Match | None, data: Mapping[str, Any]) -> None:
+    """Let a request with this body through, ``sudo`` asked for where its path does. Raises VaultError 403.
+
+    Names that are kept in another form than they were sent in are judged in both, and the stricter verdict holds: what
+    is said of ``groups/admins`` is said of ``groups/Admins``.
+    """
+    meaning = as_sent if match is None else meaning_of(match.route.fields)
+    paths = {question.path, question.path if match is None else match.kept_path(question.path, question.live)}
+    if not all(
+        holder.acl.allows(question.operation, path, data, meaning=meaning, wrap_seconds=question.wrap_ttl)
+        for path in paths
+    ):
         # So a Vault words it, with the words that clients look for in it.
         raise VaultError(403, "1 error occurred:\n\t* permission denied\n\n")
 
 
 def acl_of(live: Live, held: Held) -> Acl:
     """What a token may do: its own policies as they are written now, never those of its owner (DECISIONS 20)."""
-    values = {"identity.entity.id": held.identity.id} if held.identity else {}
+    values = {ENTITY: held.identity.id} if held.identity else {}
     return live.vault.policies.acl(held.row.policies, values)

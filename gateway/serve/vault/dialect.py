@@ -22,10 +22,10 @@ from gateway.serve.vault.endpoints import ROUTES
 from gateway.serve.vault.fields import parse_duration
 from gateway.serve.vault.old_shapes import old_shape
 from gateway.serve.vault.path_help import help_text
-from gateway.serve.vault.paths import decoded_path, operation_of, query_of
+from gateway.serve.vault.paths import decoded_path, operation_of, query_of, shown_path
 from gateway.serve.vault.reply import Reply, VaultError, permission_denied, render, render_error
 from gateway.serve.vault.routes import Match, mount_of
-from gateway.serve.vault.values import converted, warnings_of
+from gateway.serve.vault.values import converted, require_distinct, warnings_of
 from gateway.serve.vault.wrapping import wrap
 from gateway.store.interface import StoreError
 from gateway.tokens.vault_tokens import Denied
@@ -68,8 +68,8 @@ async def answer(live: Live, request: web.BaseRequest, target: RawTarget) -> web
 
 
 def _shown(target: RawTarget) -> str:
-    """As much of a path as cannot hold a token."""
-    return "/".join(target.path.split("/")[:5])
+    """As much of a path as tells what failed, and cannot hold a token."""
+    return shown_path("/".join(target.path.split("/")[:5]))
 
 
 def _response(request: web.BaseRequest, status: int, body: bytes) -> web.Response:
@@ -120,17 +120,21 @@ async def _perform(live: Live, request: web.BaseRequest, target: RawTarget, requ
     match = ROUTES.find(question.path.removesuffix("/"), live.vault.mounts.all)
     if match is not None and match.route.open and operation is not Operation.HELP:
         data = await _data(question, request, query, open_route=True)
-        return await wrap(question, await _answered(question, match, data, None))
+        reply = await _answered(question, match, data, None)
+        # Anybody could fill the store otherwise: what needs no token is no secret, but for a login's.
+        return await wrap(question, reply, None) if reply.auth else reply
     holder = await authorise(question)
     if operation is Operation.HELP:
         mount = mount_of(question.path, live.vault.mounts.all)
         text = help_text(question.path, match, ROUTES, mount=mount)
         return Reply(bare={"help": text, "see_also": None, "openapi": {}})
     data = await _data(question, request, query, open_route=False)
-    permit(holder, question, data)
+    if match is not None:
+        require_distinct(match.route.fields, data)
+    permit(holder, question, match, data)
     if match is None:
         raise _nobody(question)
-    return await wrap(question, await _answered(question, match, data, holder))
+    return await wrap(question, await _answered(question, match, data, holder), holder)
 
 
 async def _data(
@@ -165,7 +169,7 @@ def _nobody(question: Question) -> VaultError:
     path = question.path
     if path.startswith(("sys/", "auth/token/")) or mount_of(path, question.live.vault.mounts.all) is not None:
         return VaultError(404, "1 error occurred:\n\t* unsupported path\n\n")
-    return VaultError(404, f'no handler for route "{path}". route entry not found.')
+    return VaultError(404, f'no handler for route "{shown_path(path)}". route entry not found.')
 
 
 def _client(live: Live, request: web.BaseRequest) -> Address | None:
@@ -176,10 +180,18 @@ def _client(live: Live, request: web.BaseRequest) -> Address | None:
 
 
 def _token(request: web.BaseRequest) -> str:
-    if token := request.headers.get("X-Vault-Token", "").strip():
+    if token := _only(request, "X-Vault-Token").strip():
         return token
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = _only(request, "Authorization").partition(" ")
     return token.strip() if scheme == "Bearer" else ""
+
+
+def _only(request: web.BaseRequest, name: str) -> str:
+    """A header that says who asks. A proxy in between may look at another line of it than we do."""
+    lines = {line.strip() for line in request.headers.getall(name, ())}
+    if len(lines) > 1:
+        raise VaultError(400, f"there is more than one {name} header")
+    return lines.pop() if lines else ""
 
 
 def _wrap_ttl(request: web.BaseRequest) -> int:

@@ -39,6 +39,8 @@ class Field:
     name: str
     type: Type = Type.TEXT
     help: str = ""
+    same_as: str = ""
+    """Another field of the endpoint, which this is an older name of."""
 
 
 def convert(type_: Type, value: Any) -> Any:
@@ -59,7 +61,7 @@ def parse_flag(text: str) -> bool:
 
 
 def parse_duration(text: str) -> int:
-    """Whole seconds of ``90``, ``90s``, ``5m0s``, ``1h30m``, ``1d``: parts of a second do not count.
+    """Whole seconds of ``90``, ``90s``, ``5m0s``, ``1h30m``, ``1d``; see ``_whole`` for parts of a second.
 
     Raises ValueError.
     """
@@ -72,7 +74,12 @@ def parse_duration(text: str) -> int:
         return _bounded(int(text))
     if not _DURATION.fullmatch(text):
         raise ValueError("expected a duration such as 90, 90s, 5m or 1h30m")
-    return _bounded(math.floor(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))))
+    return _whole(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+
+
+def _whole(seconds: float) -> int:
+    """Parts of a second do not count, but little is not nothing: zero stands for "no limit" and "not at all"."""
+    return _bounded(math.floor(seconds) or math.ceil(seconds))
 
 
 def _bounded(number: int) -> int:
@@ -128,7 +135,7 @@ def _duration(value: Any) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value < 0:
             raise ValueError("cannot provide negative value")
-        return _bounded(math.floor(value))
+        return _whole(value)
     raise ValueError(f"expected a duration, got {_kind(value)}")
 
 

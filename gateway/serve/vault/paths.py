@@ -1,10 +1,12 @@
-"""From the raw target of a request to what is asked of which path (vault.md 1)."""
+"""From the raw target of a request to what is asked of which path, and paths as they may be shown (vault.md 1)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from gateway.printable import printable
 from gateway.serve.vault.call import Operation
 from gateway.serve.vault.fields import parse_flag
 from gateway.serve.vault.reply import VaultError
@@ -19,6 +21,11 @@ _METHODS: Final = {
     "PATCH": Operation.PATCH,
 }
 _MOST_PARAMETERS: Final = 200
+_LONGEST_SHOWN: Final = 512
+_TOKEN: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:(hv[sb]\.|lgp_|eyJ)[A-Za-z0-9_.=-]{16,}|[sb]\.[A-Za-z0-9]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+)
+"""Tokens of every form that has one; those of a Vault of 2017 are UUIDs."""
 
 
 def operation_of(method: str, query: dict[str, Any]) -> Operation:
@@ -55,6 +62,11 @@ def decoded_path(raw: str, operation: Operation) -> str:
     if any(segment in ("", ".", "..") for segment in path.split("/")):
         raise VaultError(400, "path has empty segments, or '.' or '..'")
     return f"{path}/" if listing else path
+
+
+def shown_path(path: str) -> str:
+    """A path for logs and refusals: of a token that somebody put into it only the form, such as ``hvs....``."""
+    return printable(_TOKEN.sub(lambda found: f"{found[1] or ''}...", path), _LONGEST_SHOWN)
 
 
 def query_of(text: str) -> dict[str, Any]:

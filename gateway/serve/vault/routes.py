@@ -9,13 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.serve.vault.call import Call, Operation
 from gateway.serve.vault.fields import Field
 from gateway.serve.vault.reply import Reply
 
+if TYPE_CHECKING:
+    from gateway.runtime import Live
+
 Handler = Callable[[Call], Awaitable[Reply]]
+Kept = Callable[["Live", Mapping[str, str]], str]
+"""The form in which a name at the end of a path is kept, by what was captured from the path."""
 
 MOUNT: Final = "auth/{mount}/"
 _PARAMETER: Final = re.compile(r"\{(\w+)(\*?)\}")
@@ -33,6 +38,8 @@ class Route:
     """Whether it needs no token; bodies are no larger than those of logins then."""
     help: str = ""
     """What it does, for path-help."""
+    kept: Kept | None = None
+    """Of routes that end in a name which is not kept as it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,13 @@ class Match:
 
     route: Route
     parameters: Mapping[str, str]
+
+    def kept_path(self, path: str, live: Live) -> str:
+        """The path that was matched, with its name as it is kept."""
+        if self.route.kept is None:
+            return path
+        *_, sent = self.parameters.values()
+        return path.removesuffix("/").removesuffix(sent) + self.route.kept(live, self.parameters)
 
 
 class Routes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from gateway.reload_report import shown_list
 from gateway.serve.vault.reply import Reply, VaultError
-from gateway.settings import NotWritten, changes_to, pinned_by
+from gateway.serve.vault.trail import note
+from gateway.settings import FORGOTTEN, NotWritten, changes_to, pinned_by
 from gateway.store.interface import Layer, SettingChange
 
 if TYPE_CHECKING:
@@ -23,10 +25,13 @@ async def store(call: Call, values_for: Callable[[Snapshot], Values]) -> Reply:
     What a variable decides is kept and said. Raises VaultError 400 where it cannot be used, and StoreError.
     """
     pinned: list[str] = []
+    keys: list[str] = []
 
     def plan(snapshot: Snapshot, layer: Layer) -> list[SettingChange]:
         values = values_for(snapshot)
-        pinned[:] = filter(None, (pinned_by(snapshot, path) for path in values))
+        keys[:] = map(".".join, values)
+        written = (path for path, value in values.items() if value is not FORGOTTEN)
+        pinned[:] = filter(None, (pinned_by(snapshot, path) for path in written))
         return changes_to(values, snapshot, layer)
 
     identity, row = call.holder.identity, call.holder.row
@@ -34,4 +39,6 @@ async def store(call: Call, values_for: Callable[[Snapshot], Values]) -> Reply:
         await call.live.write(plan, identity.label if identity else row.label or row.accessor)
     except NotWritten as refused:
         raise VaultError(400, str(refused)) from None
+    if keys:
+        note(call, "configuration.write", f"{call.operation} {call.path}: {shown_list(keys)}")
     return Reply(warnings=[f"what was written has no effect while {origin} is set" for origin in dict.fromkeys(pinned)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gateway.serve.vault.paths import shown_path
 from gateway.telemetry.audit import new_event
 
 if TYPE_CHECKING:
@@ -20,6 +21,6 @@ def note(call: Call, action: str, target: str) -> None:
     event = new_event(
         time.time(), action, "success", generation=call.live.generation, reason=f"by {holder.row.accessor}",
         dialect=DIALECT, server=account.server if account else "", user=account.username if account else "",
-        client=str(call.client or ""), target=target,
+        client=str(call.client or ""), target=shown_path(target),
     )  # fmt: skip
     call.live.audit.write(event)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
+from gateway.grants.policies.parameters import Meaning, MeaningOf
 from gateway.printable import printable
 from gateway.serve.vault.fields import Field, Type, convert
 from gateway.serve.vault.reply import VaultError
@@ -31,6 +33,41 @@ def converted(fields: Iterable[Field], parameters: Mapping[str, str], data: Mapp
             text = f'error converting input for field "{field.name}": {error}'
             raise VaultError(400, f"Field validation failed: {text}") from None
     return values
+
+
+def meaning_of(fields: Iterable[Field]) -> MeaningOf:
+    """What the endpoint of these fields makes of a parameter, for those who bound it."""
+    known = {field.name: field for field in fields}
+
+    def meaning(name: str) -> Meaning:
+        folded = name.lower()
+        field = known.get(folded)
+        if field is None:
+            return Meaning((folded,))
+        kept = field.same_as or folded
+        names = {kept, *(other.name for other in known.values() if other.same_as == kept)}
+        return Meaning(names, partial(_read, field.type))
+
+    return meaning
+
+
+def _read(type_: Type, value: Any) -> Any:
+    try:
+        return convert(type_, value)
+    except ValueError:
+        return value
+
+
+def require_distinct(fields: Collection[Field], data: Iterable[str]) -> None:
+    """Refuse two names that differ by capitals alone: one would be judged and the other used. Raises VaultError 400.
+
+    An endpoint without fields takes what comes.
+    """
+    seen: set[str] = set()
+    for name in data if fields else ():
+        if name.lower() in seen:
+            raise VaultError(400, f"{printable(name, _LONGEST_SHOWN)} is given twice: capitals do not count")
+        seen.add(name.lower())
 
 
 def warnings_of(fields: Collection[Field], parameters: Collection[str], data: Collection[str]) -> list[str]:

@@ -265,26 +265,6 @@ def test_a_compressed_bomb_is_counted_by_what_comes_out(daemon: Daemon) -> None:
     assert daemon.memory_kib() - before < 32 * 1024
 
 
-def test_old_shapes(tmp_path: Path) -> None:
-    """vault.md 13: what a Vault of 2017 answered."""
-    settings = """vault {
-      compatibility = "0.7"
-      local { groups { admins = [ops] }, users { ada { groups = [staff], policies = [one] } } }
-    }"""
-    with site(tmp_path, f"{USERS}\n{settings}") as daemon:
-        body = login(daemon.port, "local/login/ada").json
-        assert set(body["auth"]) == {"client_token", "accessor", "policies", "metadata", "lease_duration", "renewable"}
-        assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", body["auth"]["client_token"])
-        assert (body["data"], "request_id" in body) == (None, False)
-        group = exchange(daemon.port, request("GET", "/v1/auth/local/groups/admins", TOKEN)).json["data"]
-        user = exchange(daemon.port, request("GET", "/v1/auth/local/users/ada", TOKEN)).json["data"]
-        assert (group, user) == ({"policies": "default,ops"}, {"policies": "default,one", "groups": "staff"})
-        assert exchange(daemon.port, request("LIST", "/v1/auth/local/users", TOKEN)).json["data"] == {"keys": ["ada"]}
-        token = f"X-Vault-Token: {body['auth']['client_token']}"
-        found = exchange(daemon.port, request("GET", "/v1/auth/token/lookup-self", token)).json["data"]
-        assert found["policies"] == ["default", "one", "ops"]
-
-
 def test_nothing_secret_is_logged(tmp_path: Path) -> None:
     with site(tmp_path, USERS, log__level="debug") as daemon:
         token = login(daemon.port, "local/login/ada").json["auth"]["client_token"]

@@ -16,23 +16,29 @@ from gateway.config.vault_config import (
     check_tokens,
     config_changes,
     config_warnings,
+    left_out,
     needs_bindpass,
     read_config,
     read_tokens,
     settings_of,
+    unmoved,
     with_new_names,
     without_effect,
 )
+from gateway.config.vault_fields import OLD_NAMES
 from gateway.serve.vault.call import Call, Operation
 from gateway.serve.vault.fields import Field, Type
+from gateway.serve.vault.paths import shown_path
 from gateway.serve.vault.reply import Reply, VaultError, not_found
 from gateway.serve.vault.routes import MOUNT, Route
 from gateway.serve.vault.stored import Values, store
+from gateway.settings import FORGOTTEN
 from gateway.tokens.vault_children import policies as policy_list
 from gateway.vault_mounts import MountPoint, Mounts
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
+    from gateway.runtime import Live
 
 _LONGEST_NAME: Final = 512
 _TYPES: Final = {
@@ -65,6 +71,8 @@ async def write(call: Call) -> Reply:
             raise VaultError(400, str(error)) from None
         if mount.server is not None:
             said[:] = config_warnings(mount.server.model_copy(update=_as_keys(changes)))
+            if mount.configuration.vault.compatibility:
+                changes = dict.fromkeys(left_out(values), FORGOTTEN) | changes
             return {(*mount.place[:2], *path): value for path, value in changes.items()}
         return {(*mount.place, path[-1]): value for path, value in changes.items()}
 
@@ -74,7 +82,7 @@ async def write(call: Call) -> Reply:
 
 def _as_keys(changes: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     """Of a server's own keys, those that warnings are about."""
-    return {path[0]: value for path, value in changes.items() if path in (("search_filter",), ("user_attr",))}
+    return {path[0]: value or "" for path, value in changes.items() if path in (("search_filter",), ("user_attr",))}
 
 
 def _changes(snapshot: Snapshot, mount: MountPoint, values: Values | Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
@@ -86,10 +94,17 @@ def _changes(snapshot: Snapshot, mount: MountPoint, values: Values | Mapping[str
             raise InvalidField(text)
         check_tokens(mount.settings, renamed)
         return settings_of(renamed)
-    dotted = ".".join(mount.place[:2])
-    changes = config_changes(mount.server, given, lambda key: snapshot.origin(f"{dotted}.{key}").kind != "default")
+    place = mount.place[:2]
+    changes = config_changes(
+        mount.server, given, lambda key: snapshot.origin((*place, *key.split("."))).kind != "default"
+    )
+    for name in unmoved(mount.server, given):
+        # Kept where it is said: what files say of it later holds, and no bind password is withheld for it.
+        path = tuple(CONFIG_FIELDS[name].key.split("."))
+        if snapshot.origin((*place, *path)).kind != "stored":
+            del changes[path]
     if needs_bindpass(mount.server, given):
-        kind = snapshot.origin(f"{dotted}.bind_password").kind
+        kind = snapshot.origin((*place, "bind_password")).kind
         if kind in ("variable", "credential") or (kind != "stored" and not given.get("bindpass")):
             # It would be sent to whoever the writer names (DECISIONS 15).
             told = "was not set through this API" if kind == "file" else "is fixed by the environment"
@@ -182,13 +197,18 @@ async def _mapped(call: Call, section: str, value_for: Any) -> Reply:
 def _mount(mounts: Mounts, call: Call) -> MountPoint:
     mount = mounts.find(call.parameters["mount"])
     if mount is None:
-        raise VaultError(404, f'no handler for route "{call.path}". route entry not found.')
+        raise VaultError(404, f'no handler for route "{shown_path(call.path)}". route entry not found.')
     return mount
 
 
 def _field(name: str, form: Form, key: str) -> Field:
     type_ = Type.MAPPING if name == MAP else _TYPES.get(form, Type.TEXT)
-    return Field(name, type_, f"Key {key} of the server." if key else "Has no effect here.")
+    described = f"Key {key} of the server." if key else "Has no effect here."
+    return Field(name, type_, described, same_as=OLD_NAMES.get(name, ""))
+
+
+def _kept(live: Live, parameters: Mapping[str, str]) -> str:
+    return live.vault.mounts.all[parameters["mount"]].fold(parameters["name"])
 
 
 _CONFIG_FIELDS: Final = tuple(_field(field.name, field.form, field.key) for field in CONFIG_FIELDS.values())
@@ -200,9 +220,10 @@ ROUTES: Final = (
     Route(f"{MOUNT}groups", {Operation.LIST: list_groups}, help="Lists groups that give policies."),
     Route(f"{MOUNT}groups/{{name*}}",
           {Operation.READ: read_group, Operation.UPDATE: write_group, Operation.DELETE: delete_group}, (_POLICIES,),
-          help="Reads, writes and deletes the policies that a group gives."),
+          kept=_kept, help="Reads, writes and deletes the policies that a group gives."),
     Route(f"{MOUNT}users", {Operation.LIST: list_users}, help="Lists user names that give groups or policies."),
     Route(f"{MOUNT}users/{{name*}}",
           {Operation.READ: read_user, Operation.UPDATE: write_user, Operation.DELETE: delete_user},
-          (_GROUPS, _POLICIES), help="Reads, writes and deletes the groups and policies that a user name gives."),
+          (_GROUPS, _POLICIES), kept=_kept,
+          help="Reads, writes and deletes the groups and policies that a user name gives."),
 )  # fmt: skip

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from gateway.grants.policies.acl import Acl
 
 _MOST: Final = 1000
-_PATHS: Final = (Field("paths", Type.TEXTS, "Paths."), Field("path", Type.TEXTS, "The same, as it was called once."))
+_PATHS: Final = (
+    Field("paths", Type.TEXTS, "Paths."),
+    Field("path", Type.TEXTS, "The same, as it was called once.", same_as="paths"),
+)
 
 
 async def own(call: Call) -> Reply:

@@ -44,7 +44,7 @@ async def revoke_prefix(call: Call) -> Reply:
     """End all tokens that were made at a path or below it, and those they made."""
     prefix = call.text("prefix")
     ended = await call.live.vault.tokens.revoke_path(prefix, call.now)
-    note(call, "token.revoke", f"{ended} tokens below {prefix}")
+    note(call, "token.revoke", f"{ended} stored tokens, and all batch tokens, below {prefix}")
     return Reply()
 
 

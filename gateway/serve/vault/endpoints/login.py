@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.identity import Identity
+from gateway.identity import LOCAL, Identity
 from gateway.login import MAX_SHOWN, Attempt, Denied, Failed, LoginResult, Throttled, Unavailable
 from gateway.serve.vault.call import Call, Operation
 from gateway.serve.vault.fields import Field
@@ -13,7 +13,7 @@ from gateway.serve.vault.reply import Reply, VaultError, permission_denied
 from gateway.serve.vault.routes import Route
 from gateway.serve.vault.trail import DIALECT
 from gateway.telemetry.audit import Outcome, new_event
-from gateway.tokens.vault_login import login_token
+from gateway.tokens.vault_login import admits, login_token
 from gateway.tokens.vault_lookup import auth_block
 from gateway.tokens.vault_tokens import bound
 from gateway.tokens.vault_ttl import Refused
@@ -31,8 +31,9 @@ async def login(call: Call) -> Reply:
     """Check a password; whatever token was sent along does not count."""
     mount = call.live.vault.mounts.all[call.parameters["mount"]]
     typed = call.parameters["username"].strip()
+    is_key = call.live.login.is_key(typed)
     # A key in small letters would be taken for a person, and its secret shown to a directory.
-    name = typed if call.live.login.is_key(typed) else normalised(mount, typed)
+    name = typed if is_key else normalised(mount, typed)
     client = None if call.client is None else str(call.client)
     if not bound(mount.settings.token_bound_cidrs, client):
         _note(call, "login", name, "failure", reason="from outside token_bound_cidrs")
@@ -42,8 +43,13 @@ async def login(call: Call) -> Reply:
     password = call.text("password")
     if not password:
         raise VaultError(400, _EMPTY)
-    attempt = Attempt(name, password, call.client, DIALECT, call.path, server=mount.login_server)
+    # Keys of programs are nobody's here: of a server they are refused without a look.
+    server = LOCAL if is_key else mount.login_server
+    attempt = Attempt(name, password, call.client, DIALECT, call.path, server=server)
     identity = admitted(await call.live.login.check(attempt), call.path)
+    if not admits(mount, identity.account.server, client):
+        _note(call, "login", name, "failure", identity, reason="from outside token_bound_cidrs of the server")
+        raise VaultError(400, _REFUSED)
     return await _issued(call, mount, identity, name, client)
 
 
@@ -80,7 +86,7 @@ def admitted(result: LoginResult, path: str) -> Identity:
 
 async def _issued(call: Call, mount: MountPoint, identity: Identity, name: str, client: str | None) -> Reply:
     try:
-        new = login_token(mount, identity, name, client)
+        new = login_token(mount, identity, call.live.identities.policies(identity, name), name, client)
         issued = await call.live.vault.tokens.issue(new, call.now)
     except Refused as refused:
         _note(call, "token.issue", name, "failure", identity, reason=str(refused))

@@ -9,6 +9,7 @@ from gateway.config.schema.servers import SERVER_NAME
 from gateway.identity import fold_name
 from gateway.serve.vault.call import Call, Operation
 from gateway.serve.vault.fields import Field, Type, convert, parse_duration
+from gateway.serve.vault.paths import shown_path
 from gateway.serve.vault.reply import Reply, VaultError
 from gateway.serve.vault.routes import Route
 from gateway.serve.vault.stored import Values, store
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _TYPE: Final = "ldap"
 _LONGEST: Final = 200
+_LONGEST_DESCRIPTION: Final = 1024
+"""Bytes: strangers are shown it."""
 _SYSTEM: Final = ("", "system")
 _VISIBILITY: Final = ("", "hidden", "unauth")
 _TOKEN_TYPES: Final = ("default-service", "default-batch", "service", "batch")
@@ -47,7 +50,7 @@ async def read(call: Call) -> Reply:
         return Reply(_token_entry(), top_level=True)
     mount = call.live.vault.mounts.find(path)
     if mount is None:
-        raise VaultError(400, f"No auth engine at {path}/")
+        raise VaultError(400, f"No auth engine at {shown_path(path)}/")
     return Reply(_entry(mount), top_level=True)
 
 
@@ -64,17 +67,27 @@ async def enable(call: Call) -> Reply:
     tuned = _tuned({**call.mapping("config"), "description": call.text("description")})
 
     def plan(snapshot: Snapshot) -> Values:
-        if taken := Mounts(snapshot.configuration).taken(path):
-            raise VaultError(400, f"path is already in use at {taken}/")
-        place = ("servers", fold_name(path))
+        place = _free_place(snapshot, path)
         named: dict[tuple[str, ...], object] = {(*place, "preset"): "vault", (*place, "realm"): False}
         if fold_name(path) != path:
             named[*place, "name"] = path
         return named | {(*place, "vault", *key): value for key, value in tuned.items() if value != ""}
 
+    reply = await store(call, plan)
     # What an earlier mount of this path has left must not come to life again.
     await call.live.vault.tokens.revoke_path(f"auth/{path}", call.now)
-    return await store(call, plan)
+    return reply
+
+
+def _free_place(snapshot: Snapshot, path: str) -> tuple[str, str]:
+    """Where the settings of a new mount may stand. Raises VaultError 400."""
+    if taken := Mounts(snapshot.configuration).taken(path):
+        raise VaultError(400, f"path is already in use at {taken}/")
+    place = ("servers", fold_name(path))
+    if any(fold_name(server.name) == place[1] for server in snapshot.configuration.servers):
+        where = declared_in(snapshot, place) or "by this API"
+        raise VaultError(400, f"path is already in use: server {path} is declared at {where} and mounted elsewhere")
+    return place
 
 
 async def disable(call: Call) -> Reply:
@@ -82,11 +95,13 @@ async def disable(call: Call) -> Reply:
     path = _path(call)
     if path == TOKEN:
         raise VaultError(400, "token credential backend cannot be disabled")
+    ended: list[MountPoint] = []
 
     def plan(snapshot: Snapshot) -> Values:
         mount = Mounts(snapshot.configuration).find(path)
+        ended[:] = [mount] if mount is not None else []
         if mount is None:
-            return {}
+            return {}  # other paths are no mounts, and what was made there is not this path's to end
         if mount.server is None:
             raise VaultError(400, f"auth/{path}/ follows from the configuration and cannot be disabled")
         place = mount.place[:2]
@@ -95,7 +110,8 @@ async def disable(call: Call) -> Reply:
         return {place: None}
 
     reply = await store(call, plan)
-    await call.live.vault.tokens.revoke_path(f"auth/{path}", call.now)
+    if ended:
+        await call.live.vault.tokens.revoke_path(f"auth/{path}", call.now)
     return reply
 
 
@@ -106,7 +122,7 @@ async def read_tune(call: Call) -> Reply:
     if mount is not None:
         return Reply(_tune(mount), top_level=True)
     if path != TOKEN:
-        raise VaultError(400, f"cannot fetch sysview for path {path}/")
+        raise VaultError(400, f"cannot fetch sysview for path {shown_path(path)}/")
     caps = call.live.vault.caps
     times = {"default_lease_ttl": caps.default_ttl, "max_lease_ttl": caps.max_ttl}
     return Reply({**times, "description": "token based credentials", "force_no_cache": False,
@@ -121,7 +137,7 @@ async def write_tune(call: Call) -> Reply:
     def plan(snapshot: Snapshot) -> Values:
         mount = Mounts(snapshot.configuration).find(path)
         if mount is None:
-            raise VaultError(400, f"no mount at {path}/ can be tuned")
+            raise VaultError(400, f"no mount at {shown_path(path)}/ can be tuned")
         default, longest = (
             tuned.get((name,), getattr(mount.settings, name)) for name in ("default_lease_ttl", "max_lease_ttl")
         )
@@ -140,7 +156,9 @@ def _tuned(given: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     """Our settings, by path below those of a mount. Raises VaultError 400."""
     tuned: dict[tuple[str, ...], Any] = {}
     if "description" in given:
-        tuned["description",] = _converted("description", Type.TEXT, given["description"])
+        tuned["description",] = description = _converted("description", Type.TEXT, given["description"])
+        if len(description.encode()) > _LONGEST_DESCRIPTION:
+            raise VaultError(400, f"'description' has at most {_LONGEST_DESCRIPTION} bytes")
     for name in ("default_lease_ttl", "max_lease_ttl"):
         if name in given:
             tuned[name,] = _lease(name, given[name])

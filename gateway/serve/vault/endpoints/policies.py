@@ -87,7 +87,7 @@ def _text(call: Call) -> str:
 
 _FIELDS: Final = (
     Field("policy", help="The document, in HCL or JSON, or base64 of it."),
-    Field("rules", help="The same, as it was called once."),
+    Field("rules", help="The same, as it was called once.", same_as="policy"),
 )
 ROUTES = (
     Route("sys/policies/acl", {Operation.LIST: listed}, help="Lists policies."),
@@ -95,6 +95,7 @@ ROUTES = (
         "sys/policies/acl/{name*}",
         {Operation.READ: read, Operation.UPDATE: write, Operation.DELETE: delete},
         _FIELDS,
+        kept=lambda _, parameters: fold(parameters["name"]),
         help="Reads, writes and deletes a policy.",
     ),
     Route("sys/policy", {Operation.READ: listed_twice, Operation.LIST: listed_twice}, help="Lists policies."),
@@ -102,6 +103,7 @@ ROUTES = (
         "sys/policy/{name*}",
         {Operation.READ: read_rules, Operation.UPDATE: write, Operation.DELETE: delete},
         _FIELDS,
+        kept=lambda _, parameters: fold(parameters["name"]),
         help="Reads, writes and deletes a policy.",
     ),
 )

@@ -31,9 +31,9 @@ _FIELDS: Final = (
     Field("token_type", help="service, batch, default-service or default-batch."),
 )
 _OLD: Final = (
-    Field("explicit_max_ttl", Type.DURATION, "As token_explicit_max_ttl was called once."),
-    Field("period", Type.DURATION, "As token_period was called once."),
-    Field("bound_cidrs", Type.TEXTS, "As token_bound_cidrs was called once."),
+    Field("explicit_max_ttl", Type.DURATION, "As token_explicit_max_ttl was called once.", "token_explicit_max_ttl"),
+    Field("period", Type.DURATION, "As token_period was called once.", "token_period"),
+    Field("bound_cidrs", Type.TEXTS, "As token_bound_cidrs was called once.", "token_bound_cidrs"),
     Field("allowed_entity_aliases", Type.TEXTS, "Not taken: tokens act for whom their parents do."),
 )
 _GETTERS: Final = {

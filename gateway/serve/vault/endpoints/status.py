@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.serve.vault.authority import Holder, authorise
 from gateway.serve.vault.call import Call, Operation
 from gateway.serve.vault.fields import Field, Type
+from gateway.serve.vault.paths import shown_path
 from gateway.serve.vault.reply import Reply, VaultError
 from gateway.serve.vault.routes import Route, mount_of
 
@@ -90,7 +91,7 @@ async def mount_of_path(call: Call) -> Reply:
     name = mount_of(path, mounts)
     if name is None or holder is None or not _sees(holder, mounts[name]):
         text = "preflight capability check returned 403, please ensure client's policies grant access to path"
-        raise VaultError(403, f'{text} "{path}/"')
+        raise VaultError(403, f'{text} "{shown_path(path)}/"')
     return Reply({"path": f"auth/{name}/", **_entry(mounts[name])})
 
 

@@ -21,7 +21,7 @@ _INCREMENT: Final = Field("increment", Type.DURATION, "How much longer it is ask
 _CREATE: Final = (
     Field("policies", Type.TEXTS, "Policies; not given, those of the token that asks."),
     Field("ttl", Type.DURATION, "How long it lives."),
-    Field("lease", Type.DURATION, "The same, as it was called once."),
+    Field("lease", Type.DURATION, "The same, as it was called once.", same_as="ttl"),
     Field("explicit_max_ttl", Type.DURATION, "Its hard end."),
     Field("period", Type.DURATION, "What each renewal gives, for ever. Needs sudo."),
     Field("renewable", Type.FLAG, "Whether it can be renewed."),

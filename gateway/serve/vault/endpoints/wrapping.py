@@ -41,7 +41,7 @@ async def unwrap(call: Call) -> Reply:
     """
     text = _wrapping_token(call)
     if call.token_text not in ("", text):
-        permit(await authorise(call), call, call.data)
+        permit(await authorise(call), call, None, call.data)
     answer = await call.live.vault.wrappings.unwrap(text, call.now)
     if answer is None:
         raise _invalid()
