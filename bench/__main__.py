@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-ALL = ("authz", "get_vaults", "hocon", "ldap_login", "login_endpoint", "reload", "store")
+ALL = ("authz", "get_vaults", "hocon", "ldap_login", "login_endpoint", "reload", "store", "vault")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.forward_auth import SETTINGS, ForwardAuth
+from demo.vault_login import ENVIRONMENT, VaultTour
 from demo.vaults import GROUP, Tour
 from tests.daemon import Daemon, running
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
@@ -126,6 +127,16 @@ def forward_auth(folder: Path, environment: dict[str, str]) -> list[str]:
     return tour.wrong
 
 
+def vault_dialect(folder: Path, slapd: Slapd) -> list[str]:
+    """Run the tour of the Vault dialect, on a daemon that knows no directory yet; returns what went wrong."""
+    folder.mkdir()
+    print("Vault dialect, from nothing to a token:", flush=True)
+    with running(folder, environment=ENVIRONMENT) as daemon:
+        tour = VaultTour(daemon, slapd.url, [])
+        tour.walk()
+    return tour.wrong
+
+
 def main() -> int:
     """Take the tour."""
     with tempfile.TemporaryDirectory() as name, Slapd.start(COMPANY, directory=Path(name) / "slapd") as slapd:
@@ -134,6 +145,7 @@ def main() -> int:
         wrong += tour("ClearML dialect, POSIX groups:", folder / "two", posix_configuration(slapd), POSIX_STEPS)
         texts = vaults_and_keys(folder / "three", configuration(slapd))
         texts += forward_auth(folder / "four", configuration(slapd))
+        texts += vault_dialect(folder / "five", slapd)
     texts += [f"{step.login} ({step.says}): expected {step.name or 'a refusal'} {step.role}" for step in wrong]
     for text in texts:
         print(f"WRONG: {text}", file=sys.stderr)

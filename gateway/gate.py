@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import Address
@@ -50,11 +50,19 @@ class AttemptGate:
     """The lockout as one attempt meets it; ``async with`` gives its turns back."""
 
     def __init__(
-        self, store: Store, turns: Turns, settings: lockout.Settings, username: str, client: Address | None
+        self,
+        store: Store,
+        turns: Turns,
+        settings: lockout.Settings,
+        username: str,
+        client: Address | None,
+        own: Mapping[str, lockout.Settings] | None = None,
     ) -> None:
+        """``own`` are the settings of servers that have others than ``settings``."""
         self._store = store
         self._turns = turns
         self._settings = settings
+        self._own = own or {}
         self._username = username
         self._address = lockout.address_key(client) if client else None
         self._taken: list[bytes] = []
@@ -72,7 +80,7 @@ class AttemptGate:
         """Seconds until this address may try again, waiting for a turn; 0 where it may now."""
         if self._address is None:
             return 0
-        return await self._wait_for_turn("", self._address, self._settings.address_failures)
+        return await self._wait_for_turn("", self._address, self._settings, self._settings.address_failures)
 
     async def admits_name(self, server: str) -> bool:
         """Say whether the typed name may be tried on this server, waiting for a turn."""
@@ -92,7 +100,7 @@ class AttemptGate:
             address = ()
             if verdict.entry:
                 keys += (lockout.entry_key(verdict.server, verdict.entry, self._username),)
-            await self._store.failure_add(keys, int(time.time()), self._settings)
+            await self._store.failure_add(keys, int(time.time()), self._settings_of(verdict.server))
 
     async def count_for_address(self) -> None:
         """Count a failure that concerns no account of a server."""
@@ -109,14 +117,18 @@ class AttemptGate:
             await self._store.failures_clear(seen)
 
     async def _admits(self, server: str, key: lockout.Key) -> bool:
-        return not await self._wait_for_turn(server, key, self._settings.failures)
+        settings = self._settings_of(server)
+        return not settings.failures or not await self._wait_for_turn(server, key, settings, settings.failures)
 
-    async def _wait_for_turn(self, server: str, key: lockout.Key, limit: int) -> int:
+    def _settings_of(self, server: str) -> lockout.Settings:
+        return self._own.get(server, self._settings)
+
+    async def _wait_for_turn(self, server: str, key: lockout.Key, settings: lockout.Settings, limit: int) -> int:
         """Wait until this attempt's failure could no more pass the limit; seconds where a lock stands in the way."""
         async with asyncio.timeout(TURN_SECONDS):
             while key.hash not in self._taken:
                 counters = await self._store.failures((key,))
-                decision = lockout.check(counters, int(time.time()), self._settings)
+                decision = lockout.check(counters, int(time.time()), settings)
                 if decision.verdict is not lockout.Verdict.ALLOWED:
                     return max(decision.retry_after, 1)
                 counted = counters[key.hash].count if key.hash in counters else 0

@@ -151,6 +151,10 @@ class Identities:
                 found.append(identity)
         return found
 
+    def policies(self, identity: Identity, typed: str) -> tuple[str, ...]:
+        """What somebody who logged in as ``typed`` gets at a mount of the Vault dialect."""
+        return self._grants.policies(identity.account, typed)
+
     async def _of(self, row: IdentityRow) -> Identity | None:
         if row.gone_at is not None:
             return None

@@ -15,8 +15,9 @@ from gateway.access.client_address import Address, is_trusted
 from gateway.credentials import LoginCache, Remembered, Services
 from gateway.directory.realm import Outcome, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
+from gateway.grants.lockout import Settings, tuned
 from gateway.grants.mapping import Refused
-from gateway.identity import Account, Identity
+from gateway.identity import LOCAL, Account, Identity
 from gateway.padding import Padding
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
@@ -27,6 +28,7 @@ from gateway.tokens.opaque import is_access_key
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
+    from gateway.config.schema import Configuration
     from gateway.directory.local_users import LocalUsers
     from gateway.identities import Identities
     from gateway.store.interface import Store
@@ -58,7 +60,7 @@ class Attempt:
     worker: str = ""
     """Name of the machine, as its program tells it; noted as where a key was last used."""
     server: str = ""
-    """The server that the dialect names; the realm where it names none (DECISIONS 3)."""
+    """The server that the dialect names, LOCAL among them; the realm where it names none (DECISIONS 3)."""
     no_keys: bool = False
     """Keys of programs do not count, as without ``clearml`` in ``access_control.accept``."""
 
@@ -69,6 +71,8 @@ class Denied:
 
     reason: str
     server: str = ""
+    locked: bool = False
+    """Whether a lock was in the way, and the password was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class Login:
         self._generation = snapshot.generation
         self._settings = configuration.login
         self._lockout = configuration.lockout
+        self._own_lockouts = _own_lockouts(configuration)
         self._proxies = configuration.trusted_proxies
         self._realm = realm
         self._store = store
@@ -176,16 +181,21 @@ class Login:
             return Denied(reason)
         # Everybody behind a proxy that names no client would share its limit.
         client = None if attempt.client and is_trusted(attempt.client, self._proxies) else attempt.client
-        async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client) as gate:
+        own = self._own_lockouts
+        async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client, own) as gate:
             if seconds := await gate.throttled_seconds():
                 return Throttled(seconds)
             # Blanks around a name do not count to a directory.
             name = attempt.username.strip()
-            if self._services.owns(name) or is_access_key(name) or attempt.keys_only:
+            if self.is_key(name) or attempt.keys_only:
                 return await self._check_key(attempt, gate)
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
             return await self._in_turn(attempt, gate)
+
+    def is_key(self, name: str) -> bool:
+        """Whether a name is, or looks like, the key of a program: such names are nobody's in a directory."""
+        return self._services.owns(name) or is_access_key(name)
 
     async def _check_key(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         """What is a key, or looks like one, is decided here and never sent to a directory (DECISIONS 14)."""
@@ -250,7 +260,7 @@ class Login:
             kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
             return kind(final.reason, final.server)
         await gate.count(verdicts)
-        return Denied(final.reason, final.server)
+        return Denied(final.reason, final.server, locked=final.outcome is Outcome.LOCKED)
 
     async def _admit(self, attempt: Attempt, verdict: Verdict, account: Account, gate: AttemptGate) -> LoginResult:
         """The password was right; the configuration still has its say, and the store its record."""
@@ -282,3 +292,16 @@ class Login:
             server=server, user=user, client=str(attempt.client or ""), target=attempt.target,
         )  # fmt: skip
         self._audit.write(event)
+
+
+def _own_lockouts(configuration: Configuration) -> dict[str, Settings]:
+    """Where the lockout of a server was tuned, as Vault's API can (DECISIONS 13)."""
+    mounts = {LOCAL: configuration.vault.local, **{server.name: server.vault for server in configuration.servers}}
+    tunings = {name: mount.lockout for name, mount in mounts.items()}
+    shared = configuration.lockout
+    return {
+        name: tuned(
+            shared, failures=own.failures, window=own.window, duration=own.duration, disabled=own.disabled
+        )
+        for name, own in tunings.items()
+    }

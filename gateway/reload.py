@@ -11,58 +11,42 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.config.difference import Change, changes, pending_keys
-from gateway.config.hold import cut_short, shrinks
-from gateway.config.load import Snapshot, load
-from gateway.config.origin import ConfigurationError, Origin, Problem
-from gateway.config.reading import Content, SourceError, digest, read_bytes
+from gateway.config.difference import pending_keys
+from gateway.config.load import Snapshot
+from gateway.config.origin import Origin, Problem
+from gateway.config.reading import digest
 from gateway.gentle import GentleLoading
-from gateway.store.interface import StoreError
-from gateway.telemetry.audit import Event, SwitchedAudit, new_event
+from gateway.reload_report import Attempt, Outcome, Trigger, event_of, shown_keys, tell
+from gateway.reload_tried import Tried, digest_now, examine
+from gateway.settings import NotWritten, new_settings, with_changes
+from gateway.store.interface import Conflict, StoreError
+from gateway.telemetry.audit import SwitchedAudit
 from gateway.telemetry.notify import notify, reloading
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
-    from gateway.runtime import Runtime
-    from gateway.store.interface import Layer
+    from gateway.runtime import Plan, Runtime
+    from gateway.store.interface import Layer, SettingChange
 
 log = logging.getLogger(__name__)
 
-Trigger = Literal["start", "file", "signal", "api", "stored"]
-Outcome = Literal["applied", "unchanged", "failed", "held"]
 UNASKED: Final = ("file", "stored")
 """Triggers by which nobody has asked for what the files hold: what looks cut short is held."""
 
-KEYS_SHOWN: Final = 50
-"""Changed keys that an audit event names."""
+WRITE_ATTEMPTS: Final = 20
+"""How often a write is begun anew because another process has written in the meantime."""
 RETRY_SECONDS: Final = 30.0
 """When a reload that the store has failed is tried again."""
+FOLLOW_SECONDS: Final = 1.0
+"""How often it is looked whether another process has written."""
 
 _NEW: Final = Origin("default", "new configuration")
 """Where problems stand that belong to no place of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one attempt to reload came to."""
-
-    began_at: float
-    """Seconds since 1970."""
-    seconds: float
-    trigger: Trigger
-    outcome: Outcome
-    generation: int
-    """In force afterwards."""
-    digest: str
-    """Of the names and bytes that were read; empty where nothing was."""
-    reason: str = ""
-    """Why it was held; else empty."""
-    problems: tuple[Problem, ...] = ()
-    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +58,6 @@ class Held:
     """Seconds since 1970."""
     file: Path | None
     """The file that looks cut short; None where too much would go at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One load, compared with the snapshot in force."""
-
-    contents: Mapping[Path, Content]
-    digest: str
-    stored: int
-    """Generation of what APIs wrote, which was part of it."""
-    snapshot: Snapshot | None = None
-    problems: tuple[Problem, ...] = ()
-    changes: tuple[Change, ...] = ()
-    cut: Path | None = None
-    shrunk: str = ""
 
 
 class Watching(Protocol):
@@ -144,6 +113,8 @@ class Reloader:
         """What the process started with: its values of keys that need a restart stay in force."""
         self._stored = self._stored_in_force = stored
         """Generation of what APIs wrote: that the last attempt has read, and that is in force."""
+        self._layer: Layer | None = None
+        """What APIs wrote, as it was read last."""
         self._watched = snapshot.contents
         self._wanted: set[Trigger] = set()
         self._bell = asyncio.Event()
@@ -154,6 +125,8 @@ class Reloader:
         """By the loop's clock: when too great a loss is looked at again."""
         self._confirming = False
         self.watcher: Watching | None = None
+        self._writing: set[asyncio.Task[Snapshot]] = set()
+        runtime.writer = self.write
 
     @property
     def pending_restart(self) -> tuple[str, ...]:
@@ -171,7 +144,7 @@ class Reloader:
     def audit_start(self) -> None:
         """Write the event of the first snapshot that is served."""
         files = ", ".join(map(str, self.snapshot.files)) or "environment"
-        self._audit.write(_event(self.last, files))
+        self._audit.write(event_of(self.last, files))
 
     def follow(self, watcher: Watching) -> None:
         """Tell this watcher from now on which files to watch."""
@@ -200,19 +173,130 @@ class Reloader:
         ``stored`` takes the place of what APIs wrote. Raises StoreError.
         """
         async with self._loading:
-            return await self._load(files or self._files, stored or await self._runtime.store.layer())
+            return await self._load(files or self._files, stored or await self._read_layer())
+
+    async def write(self, plan: Plan, by: str) -> Snapshot:
+        """Store what ``plan`` makes of the snapshot in force and of what APIs have written, and put it in force.
+
+        One write at a time. The files count as they were read for the snapshot in force: a broken one neither keeps an
+        API from writing nor is applied by it. Returns when all is in force, whoever gives up waiting. Raises
+        ``NotWritten`` where the outcome cannot be used, StoreError, and what ``plan`` raises; nothing has changed then.
+        """
+        task = asyncio.create_task(self._write(plan, by))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
+
+    async def _write(self, plan: Plan, by: str) -> Snapshot:
+        async with self._loading:
+            for _ in range(WRITE_ATTEMPTS):
+                try:
+                    return await self._try_to_write(plan, by)
+                except Conflict:
+                    continue  # another process was faster
+        raise Conflict("other processes write the configuration all the time")
+
+    async def _try_to_write(self, plan: Plan, by: str) -> Snapshot:
+        layer = await self._read_layer()
+        if layer.generation != self._stored_in_force:
+            with suppress(NotWritten):  # what is written now may mend it
+                await self._put_in_force(_nothing, layer, "")
+        return await self._put_in_force(plan, layer, by)
+
+    async def _put_in_force(self, plan: Plan, layer: Layer, by: str) -> Snapshot:
+        """Put in force what APIs have written, changed by ``plan``. The new layer is stored before the swap."""
+        began_at = time.time()
+        with self._gentle.requests_first():
+            written, after, tried = await asyncio.to_thread(self._examine_write, plan, layer, by)
+        if tried is None:
+            return self.snapshot
+        if tried.snapshot is None:
+            raise NotWritten(tuple(problem for problem in tried.problems if problem.severity == "error"))
+
+        async def commit() -> None:
+            if written:
+                await self._runtime.store.layer_write(written, layer.generation, at=int(began_at), by=by)
+
+        try:
+            async with self._audit.switching(tried.snapshot.configuration.audit.to):
+                await self._runtime.reload(tried.snapshot, commit)
+        except (OSError, ValueError) as error:
+            raise NotWritten((Problem(_NEW, "", str(error)),)) from error
+        self._layer = after
+        self._take_over(tried, began_at, "written through an API" if written else "written by another process")
+        return tried.snapshot
+
+    def _examine_write(self, plan: Plan, layer: Layer, by: str) -> tuple[Sequence[SettingChange], Layer, Tried | None]:
+        """What is to be written, and what it comes to: None where all of it is in force. Runs in a thread."""
+        written = new_settings(plan(self.snapshot, layer), layer)
+        if not written and layer.generation == self._stored_in_force:
+            return written, layer, None
+        after = with_changes(layer, written, int(time.time()), by) if written else layer
+        held = self.snapshot.contents
+        return written, after, examine(self._files, self._environment, after, self.snapshot, self.begun_with, held)
+
+    async def _read_layer(self) -> Layer:
+        """What APIs have written. Reading and opening all of it takes long where it is much."""
+        if self._layer is None or self._layer.generation != await self._runtime.store.layer_generation():
+            self._layer = await self._runtime.store.layer()
+        return self._layer
+
+    async def _follow_store(self) -> None:
+        """Put in force what other processes write, until cancelled; the files count as they were read last."""
+        told = -1
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                generation = await self._runtime.store.layer_generation()
+                if generation in (told, self._stored_in_force):
+                    continue
+                told = generation
+                await self.write(_nothing, "")
+            except NotWritten as error:
+                self.counts["stored", "failed"] += 1
+                log.error("what another process has written cannot be used here: %s", error)
+            except StoreError as error:
+                log.error("what other processes have written cannot be read: %s", error)
+                told = -1
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                log.exception("what another process has written")
+
+    def _take_over(self, tried: Tried, began_at: float, how: str) -> None:
+        """Note that a write is in force. What the last attempt to read the files came to stays as it was."""
+        if tried.snapshot is None:
+            return
+        self.snapshot = tried.snapshot
+        self._configure(tried.snapshot.configuration)
+        if self._stored == self._stored_in_force:
+            self._stored = tried.stored
+        self._stored_in_force, self.loaded_at = tried.stored, time.time()
+        attempt = Attempt(
+            began_at, self.loaded_at - began_at, "stored", "applied", self.snapshot.generation, self.hash,
+            changes=tried.changes,
+        )  # fmt: skip
+        self.counts["stored", "applied"] += 1
+        self.applied = attempt
+        if self.successful and self.held is None:
+            self.last = attempt
+        log.info("%s: %s; %s", how, shown_keys(attempt.changes), self.status)
+        self._audit.write(event_of(attempt, shown_keys(attempt.changes)))
 
     async def run(self) -> None:
         """Work until cancelled; whoever still waits then is cancelled, too."""
         waiting: list[asyncio.Future[Attempt]] = []
+        following = asyncio.create_task(self._follow_store())
         try:
             while True:
                 wanted = await self._next()
                 waiting, self._waiting = self._waiting, []
                 await self._answer(wanted, waiting)
         finally:
+            following.cancel()
             for each in (*waiting, *self._waiting):
                 each.cancel()
+            for write in self._writing:
+                write.cancel()
 
     async def _answer(self, wanted: set[Trigger], waiting: list[asyncio.Future[Attempt]]) -> None:
         if "signal" in wanted:
@@ -225,7 +309,7 @@ class Reloader:
             log.exception("reload")
             attempt = self._failure(time.time(), _strongest(wanted), f"unforeseen {type(error).__name__}")
             # The same bytes would fail again.
-            attempt = self._record(replace(attempt, digest=await asyncio.to_thread(_digest_now, self._watched)))
+            attempt = self._record(replace(attempt, digest=await asyncio.to_thread(digest_now, self._watched)))
         for each in waiting:
             if not each.done():
                 each.set_result(attempt)
@@ -260,7 +344,7 @@ class Reloader:
 
         Raises StoreError.
         """
-        tried = await self._load(self._files, await self._runtime.store.layer())
+        tried = await self._load(self._files, await self._read_layer())
         in_force = (self.hash, self._stored_in_force)
         self._watched, self._stored = tried.contents, tried.stored
         if self.watcher is not None:
@@ -278,13 +362,13 @@ class Reloader:
 
     async def _nothing_new(self) -> bool:
         """Whether all is as the last attempt has read it; a touch and a failure seen twice end here."""
-        if (await self._runtime.store.layer()).generation != self._stored:
+        if await self._runtime.store.layer_generation() != self._stored:
             return False
-        return await asyncio.to_thread(_digest_now, self._watched) == self.last.digest
+        return await asyncio.to_thread(digest_now, self._watched) == self.last.digest
 
     async def _load(self, files: Sequence[Path], stored: Layer) -> Tried:
         with self._gentle.requests_first():
-            return await asyncio.to_thread(_examine, files, self._environment, stored, self.snapshot, self.begun_with)
+            return await asyncio.to_thread(examine, files, self._environment, stored, self.snapshot, self.begun_with)
 
     def _reason_to_hold(self, tried: Tried, confirmed: bool) -> str:
         """Why a reload that nobody asked for waits; empty where it does not."""
@@ -340,9 +424,9 @@ class Reloader:
             self.applied = attempt
         self.successful = attempt.outcome in ("applied", "unchanged")
         self.counts[attempt.trigger, attempt.outcome] += 1
-        _tell(attempt, self.status, self.pending_restart)
+        tell(attempt, self.status, self.pending_restart)
         if attempt.outcome != "unchanged" and attempt.trigger != "start":
-            self._audit.write(_event(attempt, shown_keys(attempt.changes)))
+            self._audit.write(event_of(attempt, shown_keys(attempt.changes)))
         return attempt
 
     async def reopen_audit(self) -> None:
@@ -353,98 +437,11 @@ class Reloader:
             log.error("audit.to: %s: %s", error.filename, error.strerror)
 
 
+def _nothing(_snapshot: Snapshot, _layer: Layer) -> Sequence[SettingChange]:
+    """A plan that only puts in force what is stored already."""
+    return ()
+
+
 def _strongest(wanted: set[Trigger]) -> Trigger:
     """The trigger that an attempt made for several of them has."""
     return next(trigger for trigger in ("api", "signal", "stored", "file") if trigger in wanted)
-
-
-def _examine(
-    files: Sequence[Path],
-    environment: Mapping[str, str],
-    stored: Layer,
-    running: Snapshot,
-    begun_with: Configuration,
-) -> Tried:
-    """Load and compare; runs in a thread."""
-    generation = running.generation + 1
-    try:
-        new = load(files, environment, generation=generation, stored=stored.settings, begun_with=begun_with)
-    except ConfigurationError as error:
-        contents = error.contents
-        cut = cut_short(running.contents, contents)
-        if cut is not None and contents[cut].data is None:
-            cut = None  # why it cannot be read is among the problems
-        return Tried(contents, digest(contents), stored.generation, problems=error.problems, cut=cut)
-    return Tried(
-        new.contents,
-        digest(new.contents),
-        stored.generation,
-        new,
-        new.warnings,
-        changes(running.written, new.written),
-        cut_short(running.contents, new.contents),
-        shrinks(running.written, new.written),
-    )
-
-
-def _digest_now(contents: Mapping[Path, Content]) -> str:
-    """The digest of the same files as they are now; runs in a thread."""
-    now = {}
-    for path, content in contents.items():
-        try:
-            now[path] = replace(content, data=read_bytes(path, content.limit))
-        except SourceError:
-            now[path] = replace(content, data=None)
-    return digest(now)
-
-
-def _tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None:
-    """Write the log of one attempt."""
-    match attempt.outcome:
-        case "applied":
-            for problem in attempt.problems:
-                log.warning("%s", problem)
-            log.info("configuration applied: %s; changed: %s", status, shown_keys(attempt.changes))
-            _tell_pending(pending_restart)
-        case "unchanged":
-            log.info("%s; what is written is in force already", status)
-            _tell_pending(pending_restart)
-        case "held":
-            log.warning("%s", status)
-        case "failed":
-            for problem in attempt.problems:
-                if problem.severity == "error":
-                    log.error("reload: %s", problem)
-            log.error("%s", status)
-
-
-def _tell_pending(keys: Sequence[str]) -> None:
-    if keys:
-        log.warning("changed, but in force only after a restart: %s", ", ".join(keys))
-
-
-def _event(attempt: Attempt, target: str) -> Event:
-    applied = attempt.outcome == "applied"
-    return new_event(
-        time.time(),
-        "configuration.apply",
-        "success" if applied else "failure",
-        generation=attempt.generation,
-        reason=attempt.trigger if applied else f"{attempt.trigger}: {_why_not(attempt)}",
-        target=target if applied else "",
-    )
-
-
-def _why_not(attempt: Attempt) -> str:
-    if attempt.reason:
-        return attempt.reason
-    errors = [problem for problem in attempt.problems if problem.severity == "error"]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{errors[0]}{more}" if errors else attempt.outcome
-
-
-def shown_keys(made: Sequence[Change]) -> str:
-    """The changed keys without their values: ``lockout.failures, users.ada and 3 more``."""
-    keys = list(dict.fromkeys(change.path for change in made))
-    shown = ", ".join(keys[:KEYS_SHOWN]) or "nothing"
-    return shown if len(keys) <= KEYS_SHOWN else f"{shown} and {len(keys) - KEYS_SHOWN} more"

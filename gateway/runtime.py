@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -24,13 +24,14 @@ from gateway.gentle import let_others_first
 from gateway.identities import Identities
 from gateway.login import Login
 from gateway.sessions import Sessions
-from gateway.store.interface import Layer
+from gateway.store.interface import Layer, SettingChange
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 from gateway.tokens.access_keys import AccessKeys
 from gateway.tokens.issuer import Issuer
 from gateway.tokens.keys import KeyRing
 from gateway.tokens.personal import PersonalTokens
+from gateway.vault_dialect import VaultDialect
 from gateway.vaults.book import Book
 from gateway.vaults.ready import Answers
 
@@ -45,6 +46,11 @@ log = logging.getLogger(__name__)
 PRUNE_SECONDS: Final = 60.0
 HASH_THREADS: Final = 64
 """As many as ``login.hash_threads`` may be; they are made as they are needed."""
+Plan = Callable[["Snapshot", Layer], Sequence[SettingChange]]
+"""From the snapshot in force and what APIs have written so far to what is to be written. Runs in a thread; what it
+raises goes to whoever writes."""
+Write = Callable[[Plan, str], Awaitable["Snapshot"]]
+"""See ``Reloader.write``."""
 DRAIN_SECONDS: Final = 30.0
 """How long requests of a replaced snapshot may run before its connections are closed under them."""
 
@@ -65,12 +71,15 @@ class Live:
     freshness: Freshness
     sessions: Sessions
     personal: PersonalTokens
+    vault: VaultDialect
     activity: Activity
     access: Access
     local: LocalUsers
     servers: tuple[DirectoryServer, ...]
     pools: Pools
     """Where the servers' pools come from, and return to."""
+    write: Write
+    """Changes the configuration."""
     answers: Answers = field(default_factory=Answers)
     """What known tokens were answered."""
     requests: int = 0
@@ -123,6 +132,8 @@ class Runtime:
     def __init__(self, store: Store, audit: Audit) -> None:
         self.store = store
         self.draining = False
+        self.writer: Write | None = None
+        """What changes the configuration for those who hold a snapshot; the reloader puts itself here."""
         self._audit = audit
         self._current: Live | None = None
         self._turns = Turns()
@@ -165,9 +176,19 @@ class Runtime:
             if not live.requests and live is not self._current:
                 live.idle.set()
 
-    async def reload(self, snapshot: Snapshot) -> None:
-        """Build the new snapshot, swap it in, and let the old one drain; on an error the old one stays in force."""
-        built = await self._build(snapshot)
+    async def reload(self, snapshot: Snapshot, commit: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Build the new snapshot, swap it in, and let the old one drain; on an error the old one stays in force.
+
+        ``commit`` is done when all is built, and nothing can fail after it; files of certificates do not count as
+        changed then.
+        """
+        built = await self._build(snapshot, files=commit is None)
+        if commit is not None:
+            try:
+                await commit()
+            except BaseException:
+                await built.close()
+                raise
         old, self._current = self.current, built
         task = asyncio.create_task(self._drain(old))
         self._draining_away[task] = old
@@ -191,11 +212,11 @@ class Runtime:
         self._hash_threads.shutdown(wait=False, cancel_futures=True)
         await self.store.close()
 
-    async def _build(self, snapshot: Snapshot) -> Live:
+    async def _build(self, snapshot: Snapshot, *, files: bool = True) -> Live:
         configuration = snapshot.configuration
         async with contextlib.AsyncExitStack() as undo:
             local = LocalUsers(configuration.users, self._hash_threads, configuration.login.hash_threads)
-            servers = [await self._server(server, undo) for server in configuration.servers]
+            servers = [await self._server(server, undo, files=files) for server in configuration.servers]
             live = await self._wire(snapshot, local, servers)
             await live.identities.save_local_users(int(time.time()))
             await asyncio.gather(*(server.pool.start() for server in servers))
@@ -203,8 +224,8 @@ class Runtime:
             undo.pop_all()
         return live
 
-    async def _server(self, server: Server, undo: contextlib.AsyncExitStack) -> DirectoryServer:
-        pool = await self._pools.acquire(server)
+    async def _server(self, server: Server, undo: contextlib.AsyncExitStack, *, files: bool) -> DirectoryServer:
+        pool = (None if files else self._pools.keep(server)) or await self._pools.acquire(server)
         undo.push_async_callback(self._pools.release, pool)
         return DirectoryServer(server, pool)
 
@@ -231,11 +252,13 @@ class Runtime:
             freshness=freshness,
             sessions=Sessions(self.store, identities, freshness, self._activity, configuration.session),
             personal=PersonalTokens(self.store, identities, freshness, configuration.tokens),
+            vault=await VaultDialect.load(self.store, identities, recheck, configuration, now),
             activity=self._activity,
             access=access,
             local=local,
             servers=tuple(servers),
             pools=self._pools,
+            write=self._write_settings,
         )
 
     async def _warn_of_closed_doors(self, live: Live) -> None:
@@ -245,6 +268,11 @@ class Runtime:
                 "nobody of %s can log in, administrators included: the whitelist is empty; ldap-gateway whitelist add "
                 "EMAIL or @DOMAIN lets them in, default_company everyone", waiting,
             )  # fmt: skip
+
+    async def _write_settings(self, plan: Plan, by: str) -> Snapshot:
+        if self.writer is None:
+            raise RuntimeError("nothing takes over changes of the configuration")
+        return await self.writer(plan, by)
 
     async def _drain(self, old: Live) -> None:
         try:

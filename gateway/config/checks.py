@@ -24,14 +24,14 @@ _FOREIGN: Final = re.compile(r"[%$]?\{(?!0\})\w*\}")
 """Placeholders of other programs: ``{username}``, ``${username}``, ``%{user}``."""
 
 
-def server_findings(configuration: Configuration) -> Iterator[Finding]:
-    """Findings about all servers, with places from the root."""
+def server_findings(configuration: Configuration, *, files: bool = True) -> Iterator[Finding]:
+    """Findings about all servers, with places from the root; without ``files`` no file of certificates is opened."""
     for index, server in enumerate(configuration.servers):
-        for finding in (*_of_server(server), *doubtful(server)):
+        for finding in (*_of_server(server, files=files), *doubtful(server)):
             yield finding.below("servers", index)
 
 
-def _of_server(server: Server) -> Iterator[Finding]:
+def _of_server(server: Server, *, files: bool) -> Iterator[Finding]:
     yield from _filter_findings("search_filter", server.search_filter, USER_VARIABLES, server.user_attr)
     yield from _filter_findings("group_search_filter", server.group_search_filter, GROUP_VARIABLES)
     bases = () if server.search_base_dns == (server.user_dn,) else server.search_base_dns
@@ -45,7 +45,7 @@ def _of_server(server: Server) -> Iterator[Finding]:
     if len(bases) > 1 and all(len(base) == 1 for base in _parsed(bases)):
         message = "has one component in each item: where one DN was meant, write it in quotes"
         yield Finding(("search_base_dns",), message, "warning")
-    yield from _tls_findings(server)
+    yield from _tls_findings(server, files=files)
 
 
 def _parsed(texts: Sequence[str]) -> Iterator[Sequence[object]]:
@@ -92,11 +92,13 @@ def certificate_errors(
             yield "client_cert", str(error)
 
 
-def _tls_findings(server: Server) -> Iterator[Finding]:
+def _tls_findings(server: Server, *, files: bool) -> Iterator[Finding]:
     certificates, keys = ([file] if file else [] for file in (server.client_cert, server.client_key))
-    for key, error in certificate_errors(server.root_ca_cert, certificates, keys):
-        yield Finding((key,), error)
-    yield from _inline_findings(server)
+    if files:
+        for key, error in certificate_errors(server.root_ca_cert, certificates, keys):
+            yield Finding((key,), error)
+    if files or not (certificates or keys):
+        yield from _inline_findings(server)
     if not server.tls_ciphers or server.max_tls_version < server.min_tls_version:
         return
     oldest, newest = server.min_tls_version, server.max_tls_version

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     MAP = "table of texts"
     MAPS = "table of tables of texts"
     NETWORK_MAP = "table of lists of networks"
+    TEXTS_MAP = "table of lists of texts"
 
 
 _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
@@ -180,7 +181,7 @@ def _kind(info: FieldInfo) -> Kind:
         return Kind.CHOICE
     held = FieldInfo.from_annotation(get_args(info.annotation)[1])
     if get_origin(held.annotation) is tuple:
-        return Kind.NETWORK_MAP
+        return Kind.TEXTS_MAP if get_args(held.annotation)[0] is str else Kind.NETWORK_MAP
     return Kind.MAP if held.annotation is str else Kind.MAPS
 
 

@@ -101,6 +101,7 @@ _KINDS: Final[dict[Kind, Json]] = {
     Kind.MAP: _map(_TEXT),
     Kind.MAPS: _map(_map(_TEXT)),
     Kind.NETWORK_MAP: _map(_defined("list")),
+    Kind.TEXTS_MAP: _map(_defined("list")),
 }
 _FORMS: Final = {
     Form.SECRET: Kind.SECRET,

@@ -35,10 +35,12 @@ from .sources import read_file
 from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, SERVER, translate
 from .stored import Stored, read_stored
 from .vault_files import check_declared, read_vault_files
+from .withheld import withhold_passwords
 from .wording import Wording, written
 
 __all__ = ["DEFAULT", "ConfigurationError", "Origin", "Problem", "Snapshot", "load"]
 
+_FILTERS: Final = ("search_filter", "group_search_filter")
 _ROUNDS: Final = 50
 """Validations after which wrong values are no longer taken out one by one."""
 
@@ -57,15 +59,16 @@ class Snapshot:
     """What is nothing wrong and may yet surprise: an include without file, a file read by Grafana's rules."""
     files: tuple[Path, ...]
     """The files it was read from, absolute, in order."""
-    origins: Mapping[str, tuple[Origin, ...]]
-    """Where each value came from that somebody gave, by dotted path (items of lists by name or index): the origin that
-    holds, then those that it overrides, the nearest first. A value that was removed is among them."""
+    origins: Mapping[KeyPath, tuple[Origin, ...]]
+    """Where each value came from that somebody gave, by path (items of lists by name or index; names may hold dots):
+    the origin that holds, then those that it overrides, the nearest first. A value that was removed is among them."""
     contents: Mapping[Path, Content]
     """Every file that was read, secrets and certificates too, and what it held."""
 
-    def origin(self, path: str) -> Origin:
-        """Where the value at a dotted path came from; ``DEFAULT`` where nobody gave one."""
-        return self.origins.get(path, (DEFAULT,))[0]
+    def origin(self, path: str | KeyPath) -> Origin:
+        """Where the value at a path came from, which is dotted where no key of it holds a dot; ``DEFAULT`` where nobody
+        gave one."""
+        return self.origins.get(tuple(path.split(".")) if isinstance(path, str) else path, (DEFAULT,))[0]
 
 
 def load(
@@ -76,11 +79,13 @@ def load(
     working_directory: Path | None = None,
     stored: Sequence[Stored] = (),
     begun_with: Configuration | None = None,
+    held: Mapping[Path, Content] | None = None,
 ) -> Snapshot:
     """Load files (later ones win), above them what an API wrote, and above all variables and systemd credentials.
 
     ``begun_with`` is what the process started with: its values of keys that need a restart stay in force, and the rest
     is checked together with them. What is safe on the listener that is written may not be so on the one that is open.
+    ``held`` is what the files held at an earlier load: then none is read, and files of certificates are not checked.
 
     :raises ConfigurationError: with every problem of every layer at once.
     """
@@ -89,7 +94,7 @@ def load(
     gc.disable()
     try:
         directory = (working_directory or Path.cwd()).absolute()
-        return _load(files, environment, generation, directory, stored, begun_with)
+        return _load(files, environment, generation, directory, stored, begun_with, Reading(held))
     finally:
         if collecting:
             gc.enable()
@@ -102,9 +107,10 @@ def _load(
     directory: Path,
     stored: Sequence[Stored],
     begun_with: Configuration | None,
+    reading: Reading,
 ) -> Snapshot:
     names = tuple(anchored(directory, file) for file in files)
-    problems, reading = Problems(), Reading()
+    problems = Problems()
     shaper = Shaper(directory, problems, reading, KNOWN)
     layers = [read_file(name, environment, shaper) for name in names]
     complete = None not in layers
@@ -122,7 +128,8 @@ def _load(
     read_vault_files(tree, reading, problems)
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
-    configuration = _validate(tree, problems, translation.wording, complete=complete)
+    withhold_passwords(tree, problems)
+    configuration = _validate(tree, problems, translation.wording, complete=complete, files=not reading.by_heart)
     if problems.errors or configuration is None:
         raise ConfigurationError(problems.all, reading.contents, configuration, whole=complete)
     in_force = configuration if begun_with is None else _in_force(tree, configuration, begun_with, problems)
@@ -156,11 +163,12 @@ def _in_force(
     return in_force
 
 
-def _warn_of_hidden(origins: Mapping[str, tuple[Origin, ...]], problems: Problems) -> None:
+def _warn_of_hidden(origins: Mapping[KeyPath, tuple[Origin, ...]], problems: Problems) -> None:
     """A file that somebody edits in vain is a riddle (DECISIONS 22)."""
     for path, (origin, *overridden) in origins.items():
         if origin.kind == "stored" and (hidden := next((below for below in overridden if below.kind == "file"), None)):
-            problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {path} drops that")
+            dotted = ".".join(path)
+            problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {dotted} drops that")
 
 
 def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> LayerTree:
@@ -213,7 +221,9 @@ def _note_other_files(node: Node, tree: Any, reading: Reading) -> None:
             _note_other_files(child, below, reading)
 
 
-def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool) -> Configuration | None:
+def _validate(
+    tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool, files: bool
+) -> Configuration | None:
     """The configuration, with every wrong value reported.
 
     Wrong values are taken out and the rest is validated again, so that the checks across keys run in any case. What is
@@ -236,7 +246,7 @@ def _validate(tree: LayerTree, problems: Problems, wording: Wording, *, complete
                     return None
                 _take_out(NATIVE, tree, detail["loc"][:-1] if missing else detail["loc"])
         else:
-            for finding in (*configuration.all_findings(), *server_findings(configuration)):
+            for finding in (*configuration.all_findings(), *server_findings(configuration, files=files)):
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
@@ -256,8 +266,13 @@ def _report(finding: Finding, tree: LayerTree, problems: Problems, wording: Word
     path, origin = locate(NATIVE, tree, finding.place)
     if finding.absence and (not complete or refused(path)):
         return
-    if not any(refused(locate(NATIVE, tree, place)[0]) for place in finding.rests_on):
-        problems.add(origin, path, finding.message + wording.hint(path, origin), finding.severity)
+    if any(refused(locate(NATIVE, tree, place)[0]) for place in finding.rests_on):
+        return
+    message, severity = finding.message + wording.hint(path, origin), finding.severity
+    if severity == "error" and origin.kind == "stored" and path[:1] == ("servers",) and path[-1] in _FILTERS:
+        # Who wrote it through the Vault API must not keep everybody else out (DECISIONS 24).
+        message, severity = f"{message}: until it is mended nobody can log in to this server", "warning"
+    problems.add(origin, path, message, severity)
 
 
 def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
@@ -328,14 +343,10 @@ def _plain(node: Node, tree: Any) -> Any:
     return [_plain(item, value) for value in (live(tree).values() if isinstance(tree, LayerTree) else tree)]
 
 
-def _origins(tree: Any, path: str = "") -> Iterator[tuple[str, tuple[Origin, ...]]]:
+def _origins(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, tuple[Origin, ...]]]:
     """Path and origins of every value below, removed ones included."""
-    if isinstance(tree, Given):
-        yield path, tree.origins
-        return
-    before = f"{path}." if path else ""
     for key, value in tree.items() if isinstance(tree, LayerTree) else enumerate(tree):
         if isinstance(value, Given):
-            yield f"{before}{key}", value.origins
+            yield (*path, str(key)), value.origins
         else:
-            yield from _origins(value, f"{before}{key}")
+            yield from _origins(value, (*path, str(key)))

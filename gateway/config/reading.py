@@ -49,8 +49,21 @@ class Content:
 class Reading:
     """The files of one load. Also after a failed one it tells which files to watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Mapping[Path, Content] | None = None) -> None:
+        """``held`` is what an earlier load has read: then that counts, and no file is opened."""
         self._contents: dict[Path, Content] = {}
+        self._held = held
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether what was read before counts, and not what the files hold now."""
+        return self._held is not None
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file, or was at that time."""
+        if self._held is None:
+            return os.path.lexists(path)
+        return path in self._held and self._held[path].data is not None
 
     @property
     def contents(self) -> Mapping[Path, Content]:
@@ -60,7 +73,7 @@ class Reading:
     def certificate(self, path: Path) -> None:
         """Remember what a certificate or key held, which the TLS library reads by itself."""
         try:
-            data = read_bytes(path, CERTIFICATE_SIZE)
+            data = self._bytes(path, CERTIFICATE_SIZE)
         except SourceError:
             data = None
         self._contents[path] = Content("other", data, CERTIFICATE_SIZE)
@@ -71,7 +84,7 @@ class Reading:
         :raises SourceError: for anything else.
         """
         self._contents[path] = Content(role, None, limit)
-        data = read_bytes(path, limit)
+        data = self._bytes(path, limit)
         self._contents[path] = Content(role, data, limit)
         try:
             return data.decode("utf-8-sig")
@@ -79,6 +92,14 @@ class Reading:
             before = data[: error.start]
             line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
             raise SourceError(f"not UTF-8 text (byte {error.start})", line, column) from None
+
+    def _bytes(self, path: Path, limit: int) -> bytes:
+        if self._held is None:
+            return read_bytes(path, limit)
+        data = self._held[path].data if path in self._held else None
+        if data is None:
+            raise SourceError("could not be read when the configuration was loaded")
+        return data
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -48,7 +48,7 @@ class Shown:
 ShownTree = Shown | dict[str, "ShownTree"] | list["ShownTree"]
 
 
-def shown_tree(configuration: Configuration, origins: Mapping[str, tuple[Origin, ...]]) -> dict[str, ShownTree]:
+def shown_tree(configuration: Configuration, origins: Mapping[Path, tuple[Origin, ...]]) -> dict[str, ShownTree]:
     """The whole configuration. ``origins`` is that of the snapshot."""
     tree = _shown(shape_of(Configuration), configuration, (), (), origins)
     return tree if isinstance(tree, dict) else {}
@@ -78,11 +78,11 @@ def _only_set(tree: ShownTree) -> ShownTree | None:
 
 
 def _shown(
-    node: Node, value: Any, path: Path, known: Path, origins: Mapping[str, tuple[Origin, ...]]
+    node: Node, value: Any, path: Path, known: Path, origins: Mapping[Path, tuple[Origin, ...]]
 ) -> ShownTree:
     """``known`` is the path as the origins have it, with the names of items folded."""
     if isinstance(node, Leaf):
-        return Shown(path, plain(node.form, value), origins.get(".".join(known), (DEFAULT,)))
+        return Shown(path, plain(node.form, value), origins.get(known, (DEFAULT,)))
     if isinstance(node, Table):
         return {
             key: _shown(child, item, (*path, key), (*known, key), origins)

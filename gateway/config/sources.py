@@ -5,7 +5,6 @@ No error quotes the file: what stands next to a syntax error may be a password.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +85,7 @@ def _hocon(text: str, origin: Origin, reading: Reading, problems: Problems) -> G
         try:
             return reading.text(path, SIZE, "configuration")
         except SourceError:
-            if not os.path.lexists(path):
+            if not reading.exists(path):
                 problems.note(origin, f"includes {path}, which does not exist and is passed over")
                 raise FileNotFoundError(path) from None
             raise

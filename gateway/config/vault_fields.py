@@ -2,34 +2,46 @@
 
 ``FIELDS`` is the table: how Vault writes a field, which key that is here, and how the value changes. Fields that are
 called alike in both worlds (``request_timeout``, ``case_sensitive_names``, ...) are not in it: they are our own keys.
+The fields that begin with ``token_`` are keys of the table ``vault`` of the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .layer import LayerTree
-from .origin import Given, Path, Problems
+from .origin import Given, Origin, Path, Problems
 from .presets import IMPLIED
 from .schema.fields import Form
 from .schema.secret import Secret
 from .schema.shape import Leaf, Table, Tables
 from .wording import Wording
 
-_LATER: Final = "has no effect before this gateway speaks Vault's protocol"
+NO_EFFECT: Final = "has no effect: this gateway does not change the password of its service account"
+"""Of fields that steer the rotation of ``bindpass``."""
+
+
+OLD_NAMES: Final = {
+    "policies": "token_policies",
+    "ttl": "token_ttl",
+    "max_ttl": "token_max_ttl",
+    "period": "token_period",
+    "bound_cidrs": "token_bound_cidrs",
+}
+"""Names of before Vault 1.2, and what the fields are called since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One row. Without a ``key`` the field has no effect, and ``unused`` says why."""
+    """One row. Without a ``key`` (dotted) the field has no effect, and ``unused`` says why."""
 
     name: str
     key: str = ""
     form: Form = Form.TEXT
     change: Callable[[Any], Any] = lambda value: value
-    unused: str = _LATER
+    unused: str = NO_EFFECT
 
 
 def _urls(value: Any) -> Any:
@@ -48,6 +60,10 @@ def _tls_version(value: Any) -> Any:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _token_type(value: Any) -> Any:
+    return "default" if value == "" else value
 
 
 def _listed(value: Any) -> Any:
@@ -78,15 +94,26 @@ def _rows() -> Iterator[Field]:
     yield Field("groupattr", "group_attr")
     yield Field("max_page_size", "page_size", Form.INT)
     yield Field("deny_null_bind", "", Form.FLAG, unused="makes no difference: empty passwords are always refused")
-    durations = ("token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_period", "ttl", "max_ttl", "period",
-                 "rotation_period", "rotation_window")  # fmt: skip
-    lists = ("token_policies", "token_bound_cidrs", "policies", "bound_cidrs")
-    flags = ("token_no_default_policy", "token_strictly_bind_ip", "disable_automated_rotation")
-    texts = ("token_type", "password_policy", "rotation_schedule", "rotation_url", "rotation_credential_type", "schema")
-    kinds = (Form.DURATION, Form.TEXTS, Form.FLAG, Form.TEXT)
-    for form, names in zip(kinds, (durations, lists, flags, texts), strict=True):
-        yield from (Field(name, "", form) for name in names)
-    yield Field("token_num_uses", "", Form.INT)
+    yield from _token_rows()
+    yield from (Field(name, "", Form.DURATION) for name in ("rotation_period", "rotation_window"))
+    yield Field("disable_automated_rotation", "", Form.FLAG)
+    for name in ("password_policy", "rotation_schedule", "rotation_url", "rotation_credential_type", "schema"):
+        yield Field(name)
+
+
+def _token_rows() -> Iterator[Field]:
+    """With the names of before Vault 1.2."""
+    for form, names in (
+        (Form.DURATION, ("token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_period")),
+        (Form.TEXTS, ("token_policies", "token_bound_cidrs")),
+        (Form.FLAG, ("token_no_default_policy", "token_strictly_bind_ip")),
+        (Form.INT, ("token_num_uses",)),
+    ):
+        yield from (Field(name, f"vault.{name}", form) for name in names)
+    yield Field("token_type", "vault.token_type", Form.TEXT, _token_type)
+    for name, now in OLD_NAMES.items():
+        form = Form.TEXTS if now in ("token_policies", "token_bound_cidrs") else Form.DURATION
+        yield Field(name, f"vault.{now}", form)
 
 
 FIELDS: Final = {field.name: field for field in _rows()}
@@ -122,27 +149,41 @@ def translate_servers(tree: LayerTree, problems: Problems, wording: Wording) -> 
 
 def _translate(server: LayerTree, path: Path, problems: Problems, wording: Wording) -> None:
     if isinstance(metadata := server.pop(_METADATA, None), Given | LayerTree):
-        problems.warn(metadata.origin, (*path, _METADATA), _LATER)
+        problems.warn(metadata.origin, (*path, _METADATA), "has no effect: aliases carry no metadata here")
     for name in [name for name in server if name in FIELDS]:
-        given: Given = server.pop(name)
+        given: Given | LayerTree = server.pop(name)
         field = FIELDS[name]
         server.setdefault("preset", Given("vault", IMPLIED))
         if not field.key:
-            if name != "deny_null_bind" or given.value is False:
+            if name != "deny_null_bind" or (isinstance(given, Given) and given.value is False):
                 problems.warn(given.origin, (*path, name), field.unused)
             continue
-        wording.note_alone((*path, name), (*path, field.key), given.origin)
+        *outer, key = field.key.split(".")
+        wording.note_alone((*path, name), (*path, *outer, key), given.origin)
+        if isinstance(given, LayerTree):  # items of a list, by index
+            _table_of(server, outer, given.origin).setdefault(key, given)
+            continue
         try:
             value = None if given.value is None else field.change(given.value)
         except ValueError as error:
             problems.add(given.origin, (*path, name), str(error))
             continue
-        first = server.get(field.key)
+        table = _table_of(server, outer, given.origin)
+        first = table.get(key)
         if first is not None and _comparable(first) != _comparable(Given(value, given.origin)):
             message = f"means the same as {field.key} at {first.origin}, which has another value"
             problems.add(given.origin, (*path, name), message)
             continue
-        server[field.key] = Given(value, given.origin, given.overridden)
+        table[key] = Given(value, given.origin, given.overridden)
+
+
+def _table_of(server: LayerTree, path: Sequence[str], origin: Origin) -> LayerTree:
+    """The table at a path within a server, made where there is none."""
+    for name in path:
+        if not isinstance(server.get(name), LayerTree):
+            server[name] = LayerTree(origin)
+        server = server[name]
+    return server
 
 
 def _comparable(given: Any) -> Any:

@@ -19,9 +19,10 @@ from gateway.directory.account import AccountReader, external_id, one_spelling
 from gateway.directory.account_state import Attributes, entry_restrictions, login_restriction, state_attributes
 from gateway.directory.connection import DirectoryError, EmptyPassword, Unreachable
 from gateway.directory.escape import DnError, comparable_dn
-from gateway.directory.groups import GroupReader
+from gateway.directory.filters import FilterError, compile_filter
+from gateway.directory.groups import GROUP_VARIABLES, GroupReader
 from gateway.directory.messages import Entry, Result, result_name
-from gateway.directory.people import Ambiguous, People
+from gateway.directory.people import USER_VARIABLES, Ambiguous, People
 from gateway.directory.proof import NAME_ATTRIBUTES, PROOF_ATTRIBUTES, disproof, may_bind_as
 from gateway.directory.realm import Gate, Outcome, Verdict
 from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed, Session
@@ -80,6 +81,7 @@ class DirectoryServer:
         """Seconds for all that one login asks of it."""
         self.searches_first = server.mode in SEARCH_MODES
         """Whether a person is found before the password is checked."""
+        server, self._unusable = _usable(server)
         self._by_own_dn = server.mode == "direct"
         self._bind_name = _bind_name(server)
         self._bound_by_dn = self._bind_name is not None and self._bind_name.is_dn
@@ -93,7 +95,9 @@ class DirectoryServer:
 
     async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
         """Check one name and password within ``login_timeout``."""
-        if self.searches_first:
+        if self._unusable:
+            verdict = self._verdict(Outcome.ERROR, self._unusable)
+        elif self.searches_first:
             verdict = await self._in_time(self._search_then_bind(username, password, gate))
         else:
             verdict = await self._in_time(self._bind_then_search(username, password))
@@ -117,6 +121,8 @@ class DirectoryServer:
 
         The account is given for a barred entry too.
         """
+        if self._unusable:
+            return self._verdict(Outcome.ERROR, self._unusable)
         return await self._in_time(self._search_only(username))
 
     def bind_name(self, username: str) -> str:
@@ -153,6 +159,8 @@ class DirectoryServer:
         One of the names, or what the entry is called by now, should it have been renamed. Raises DirectoryError and
         SearchFailed.
         """
+        if self._unusable:
+            raise SearchFailed(self._unusable, passing=True)  # who is not looked for is not gone
         tried = dict.fromkeys(filter(None, names))
         entry, name = await self._find_by_name(known_id, tried)
         if entry is None and (renamed := await self._find_by_id(known_id)) is not None:
@@ -187,6 +195,8 @@ class DirectoryServer:
 
     async def read(self, searcher: Searcher, entry: Entry, typed: str) -> Account:
         """The account of an entry, groups included. Raises DirectoryError and SearchFailed."""
+        if self._unusable:
+            raise SearchFailed(self._unusable, passing=True)
         groups = await self._groups.groups(searcher, entry, typed)
         return self._reader.account(entry, typed, groups)
 
@@ -285,6 +295,25 @@ class DirectoryServer:
 
     def _verdict(self, outcome: Outcome, reason: str, entry: str = "") -> Verdict:
         return Verdict(self.name, outcome, reason, entry=entry)
+
+
+def _usable(server: Server) -> tuple[Server, str]:
+    """The server, and why nobody can log in to it: a filter that the Vault API was given, and that no directory could
+    be sent (DECISIONS 24). The server then stands without it.
+    """
+    looked_at = server.mode not in ("direct", "upn")
+    instead, problem = {}, ""
+    for key, variables, attribute, neutral in (
+        ("search_filter", USER_VARIABLES, server.user_attr, "(objectClass=*)"),
+        ("group_search_filter", GROUP_VARIABLES, "", ""),
+    ):
+        try:
+            compile_filter(getattr(server, key) or "(objectClass=*)", variables, attribute)
+        except FilterError as error:
+            instead[key] = neutral
+            if key != "search_filter" or looked_at:
+                problem = f"{key} cannot be used: {error}"
+    return (server.model_copy(update=instead) if instead else server), problem
 
 
 def _bind_name(server: Server) -> BindName | None:

@@ -23,7 +23,7 @@ VALUE: Final = "%s"
 """The name of what ``%s`` and ``{0}`` stand for."""
 USERNAME: Final = "Username"
 USER_DN: Final = "UserDN"
-_USER_ATTR: Final = "UserAttr"
+USER_ATTR: Final = "UserAttr"
 
 Filling = str | Mapping[str, str]
 """One text for all placeholders, or a text for each of the names ``VALUE``, ``USERNAME`` and ``USER_DN`` in use."""
@@ -147,16 +147,19 @@ def compile_filter(template: str, variables: Collection[str] = (USERNAME,), user
         raise FilterError(f"longer than {MAX_CHARACTERS} characters", MAX_CHARACTERS)
     if "\0" in template:
         raise FilterError("a NUL character (write \\00)", template.index("\0"))
-    _check_actions(template, (*variables, *([_USER_ATTR] if user_attr else [])))
-    expanded = _PLACEHOLDER.sub(lambda match: user_attr if match[1] == _USER_ATTR else match[0], template)
+    check_variables(template, (*variables, *([USER_ATTR] if user_attr else [])))
+    expanded = _PLACEHOLDER.sub(lambda match: user_attr if match[1] == USER_ATTR else match[0], template)
     try:
         return _compile(expanded)
     except FilterError as error:
         raise FilterError(error.reason, _place_before(template, error.position, len(user_attr))) from None
 
 
-def _check_actions(template: str, known: Collection[str]) -> None:
-    """Refuse what Go's templates can do beyond the variables that are known."""
+def check_variables(template: str, known: Collection[str]) -> None:
+    """Refuse what Go's templates can do beyond the variables that are known; whether it is a filter does not matter.
+
+    Raises ``FilterError``.
+    """
     for match in _PLACEHOLDER.finditer(template):
         if match[1] and match[1] not in known:
             names = " and ".join(f"{{{{.{name}}}}}" for name in known)
@@ -169,7 +172,7 @@ def _check_actions(template: str, known: Collection[str]) -> None:
 def _place_before(template: str, position: int, length: int) -> int:
     """What ``position`` was before each ``{{.UserAttr}}`` became ``length`` characters."""
     for match in _PLACEHOLDER.finditer(template):
-        if match[1] == _USER_ATTR and match.start() < position:
+        if match[1] == USER_ATTR and match.start() < position:
             position = max(match.start(), position + len(match[0]) - length)
     return position
 

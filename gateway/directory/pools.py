@@ -56,6 +56,15 @@ class Pools:
         self._shared.append(_Shared(pool, settings, certificates))
         return pool
 
+    def keep(self, server: Server) -> Pool | None:
+        """The running pool for these settings, held until ``release``, whatever its files hold; None without one."""
+        settings = _settings(server)
+        shared = next((shared for shared in self._shared if shared.settings == settings), None)
+        if shared is None:
+            return None
+        shared.holders += 1
+        return shared.pool
+
     async def release(self, pool: Pool) -> None:
         """Let go of what ``acquire`` gave; the last one closes it."""
         shared = next(shared for shared in self._shared if shared.pool is pool)

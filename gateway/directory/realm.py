@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.identity import Account
+from gateway.identity import LOCAL, Account
 
 
 class Outcome(enum.Enum):
@@ -82,12 +82,12 @@ class Realm:
         self._servers: Sequence[Member] = tuple(server for server in self._by_name.values() if server.in_realm)
 
     def members(self, username: str, server: str = "") -> Sequence[Member]:
-        """Who is asked for this name: one ``server``, else the local users or the servers of the realm.
+        """Who is asked for this name: one ``server`` or LOCAL, else the local users or the servers of the realm.
 
         Raises ``KeyError`` for a server that is not configured.
         """
         if server:
-            return (self._by_name[server],)
+            return (self._local,) if server == LOCAL else (self._by_name[server],)
         return (self._local,) if self._local.knows(username) or not self._servers else self._servers
 
     def asks_no_server(self, username: str, server: str = "") -> bool:

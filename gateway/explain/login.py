@@ -126,7 +126,7 @@ async def explain_login(
             verdicts = await _look_up([one for one in asked if one.name in members], username)
     by_name = {verdict.server: verdict for verdict in verdicts}
     servers = {one.name: one for one in asked}
-    explanation.servers = [_answer(snapshot, servers.get(name), by_name.get(name)) for name in members]
+    explanation.servers = [_answer(snapshot, username, servers.get(name), by_name.get(name)) for name in members]
     _conclude(explanation, verdicts, snapshot)
     return explanation
 
@@ -162,7 +162,7 @@ def _local_verdict(local: LocalUsers, username: str) -> Verdict:
     return Verdict(LOCAL, Outcome.OK, account=account)
 
 
-def _answer(snapshot: Snapshot, asked: AskedServer | None, verdict: Verdict | None) -> ServerAnswer:
+def _answer(snapshot: Snapshot, typed: str, asked: AskedServer | None, verdict: Verdict | None) -> ServerAnswer:
     if asked is None:
         answer = ServerAnswer(LOCAL, "local users")
     else:

@@ -44,6 +44,32 @@ class Settings(Protocol):
     def max_entries(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class OwnSettings:
+    """``Settings`` of one server."""
+
+    failures: int
+    window: float
+    duration: float
+    address_failures: int
+    max_entries: int
+
+
+def tuned(
+    settings: Settings, *, failures: int = 0, window: float = 0.0, duration: float = 0.0, disabled: bool = False
+) -> Settings:
+    """The settings with what a server has of its own; 0 stands for "as everywhere" (vault.md 7)."""
+    if not (failures or window or duration or disabled):
+        return settings
+    return OwnSettings(
+        failures=0 if disabled else failures or settings.failures,
+        window=window or settings.window,
+        duration=duration or settings.duration,
+        address_failures=settings.address_failures,
+        max_entries=settings.max_entries,
+    )
+
+
 class Kind(StrEnum):
     """What a counter counts."""
 

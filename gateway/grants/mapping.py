@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.escape import DnError, comparable_dn, parse_dn
+from gateway.grants.policy_names import PolicyNames
 from gateway.identity import LOCAL, Account, Grant, Group, fold_name
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Grants:
             server.name: Mappings(server.group_mappings, server.group_comparison) for server in configuration.servers
         }
         self._mappings[LOCAL] = Mappings(configuration.group_mappings, "exact")
+        vault = configuration.vault
+        self._policies = {LOCAL: PolicyNames(vault, vault.realm, vault.local)}
+        for server in configuration.servers:
+            written = (vault, vault.realm, server.vault) if server.realm else (vault, server.vault)
+            self._policies[server.name] = PolicyNames(*written, case_sensitive=server.case_sensitive_names)
         self._local_roles = {fold_name(user.username): user.clearml_role for user in configuration.users}
         self._clearml_admins = {
             server.name: frozenset(map(fold_name, server.clearml.admin_users)) for server in configuration.servers
@@ -70,9 +76,19 @@ class Grants:
             clearml_role=self._clearml_role(account, server, matching, invited_role, admin=admin),
             org_roles=org_roles,
             grafana_admin=grafana_admin,
-            policies=tuple(dict.fromkeys(policy for mapping in matching for policy in mapping.policies)),
+            policies=self.policies(account, account.username),
             admin=admin,
         )
+
+    def policies(self, account: Account, name: str) -> tuple[str, ...]:
+        """The policies of an account that goes by this name.
+
+        At a mount of the Vault dialect that is what was typed, as at a Vault (vault.md 4, 6): people may be able to
+        write the attribute that their name is read from.
+        """
+        mappings = self._mappings[account.server].matching(account.groups)
+        mapped = [policy for mapping in mappings for policy in mapping.policies]
+        return tuple(dict.fromkeys((*mapped, *self._policies[account.server].of(name, account.groups))))
 
     def _require_own_name(self, account: Account) -> None:
         """By whatever spelling somebody was found: to programs that see the name alone, two would be one person."""

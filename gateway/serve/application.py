@@ -18,8 +18,9 @@ from gateway.serve.clearml import dialect as clearml
 from gateway.serve.connection import Answers, Handler, Server
 from gateway.serve.dispatch import Owner, dispatch
 from gateway.serve.portal.dialect import Portal
-from gateway.serve.self_test import fast_path_problem
+from gateway.serve.self_test import fast_path_problem, verbs_problem
 from gateway.serve.target import parse_target
+from gateway.serve.vault import dialect as vault
 
 if TYPE_CHECKING:
     from gateway.config.schema.process import Http
@@ -70,6 +71,8 @@ class Application:
         match owner:
             case Owner.CLEARML:
                 return await clearml.answer(live, request, target)
+            case Owner.VAULT:
+                return await vault.answer(live, request, target)
             case Owner.VAULTS:
                 return await vaults.answer(live, request, target)
             case Owner.AUTHZ:
@@ -122,8 +125,11 @@ class Runner(web.ServerRunner):
         self.configure(http)
 
     async def setup(self) -> None:
-        """Make ready to listen, and try whether known questions can be answered before they are parsed."""
+        """Make ready to listen, and try what rests on attributes of aiohttp's own."""
         await super().setup()
+        if problem := await verbs_problem():
+            self._own.verbs = False
+            log.error("LIST is refused, and Vault clients must send ?list=true: with this aiohttp, %s", problem)
         if self._answers is None:
             return
         if problem := await fast_path_problem():

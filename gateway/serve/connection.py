@@ -17,9 +17,9 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
 
 from gateway.access.client_address import UNIX_PEER
+from gateway.serve.verbs import VerbHandler
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Answers(Protocol):
         """The answer to a request, if it can be given at once; the connection stays open after it."""
 
 
-class Connection(RequestHandler):
+class Connection(VerbHandler):
     """One client's connection.
 
     aiohttp repeats the offending bytes, in its answer and in the log, and an Authorization header may be among them.
@@ -128,6 +128,8 @@ class Server(web.Server):
 
     answers: Answers | None = None
     """What connections that are accepted from now on may answer by themselves."""
+    verbs = True
+    """Whether those take LIST, SCAN and HELP."""
 
     def __init__(self, handler: Handler, **options: Any) -> None:
         # Nothing here takes compressed bodies, and aiohttp inflates on the loop, also what is thrown away: 60 kB of
@@ -142,7 +144,7 @@ class Server(web.Server):
 
     def __call__(self) -> Connection:
         """The protocol of one accepted connection."""
-        return Connection(self, self.answers, loop=self._loop, **self._kwargs)
+        return Connection(self, self.answers, verbs=self.verbs, loop=self._loop, **self._kwargs)
 
 
 def _ending_chunked(handler: Handler) -> Handler:

@@ -24,6 +24,7 @@ class Owner(enum.Enum):
     AUTHZ = "authz"
     PORTAL = "portal"
     CLEARML = "clearml"
+    VAULT = "vault"
     VAULTS = "vaults"
     NOBODY = "nobody"
 
@@ -33,7 +34,8 @@ _EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.
 _PORTAL: Final = frozenset((*ROUTES, *static_files.OTHERS))
 
 _RESERVED: Final = re.compile(r"/v1/|/favicon\.ico$|/robots\.txt$|/openapi\.yaml$")
-"""Look like ClearML's, also below ``/api``, but are other owners' names: the Vault dialect's, and those of files."""
+"""Look like ClearML's, behind ``/api`` too, but are other owners' names: the Vault dialect's prefix, and what browsers
+ask for."""
 
 _CLEARML: Final = re.compile(r"/(?:v\d.*|[^/]*\.[^/]*/?)", re.DOTALL)
 """A version, good or bad, or a single dotted segment: ClearML answers what is wrong with it itself."""
@@ -48,6 +50,8 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
         return Owner.PORTAL, target
     if target.path.startswith("/admin/"):
         return Owner.ADMIN, target
+    if target.path.startswith("/v1/"):
+        return Owner.VAULT, target
     if target.path.startswith("/api/vaults/"):
         return Owner.VAULTS, target
     if endpoint_of(target.path) is not None:

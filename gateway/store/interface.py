@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway.grants.lockout import Counter, Key, Settings
 from gateway.identity import Account, Group
+from gateway.store.wrapped import WrappedRow
 
 PAGE: Final = 100
 """Rows in one page of a listing, unless the caller asks for fewer or more."""
@@ -124,10 +125,13 @@ class RevokeBy(StrEnum):
     """What the value given to ``tokens_revoke`` names."""
 
     ACCESSOR = "accessor"
+    """This token alone; those it made become orphans."""
     IDENTITY = "identity"
     SERVER = "server"
     TREE = "tree"
     """An accessor: this token and all its descendants."""
+    PATH = "path"
+    """Vault tokens made at this path or below it, and all their descendants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +285,9 @@ class Store(Protocol):
     async def prune(self, now: int, limit: int = 500) -> int:
         """Delete what has ended, at most ``limit`` rows of each kind, and return how many; repeat until it is 0.
 
-        Ended are sessions revoked until now, tokens expired or revoked, failures past their window and lock, versions
-        of vaults deleted ``PURGE_SECONDS`` ago. A pruned access key needs no trace: anything of its form is never sent
-        to a directory.
+        Ended are sessions revoked until now, tokens expired or revoked, wrapped answers nobody came for, failures past
+        their window and lock, versions of vaults deleted ``PURGE_SECONDS`` ago. A pruned access key needs no trace:
+        anything of its form is never sent to a directory.
         """
 
     def version(self) -> int:
@@ -363,7 +367,23 @@ class Store(Protocol):
         """Note last uses, each row at most once in ``TOUCH_SECONDS``. Unknown hashes are passed over."""
 
     async def tokens_revoke(self, by: RevokeBy, value: str, at: int) -> int:
-        """Revoke in one transaction and return how many were alive until then."""
+        """Revoke in one transaction and return how many were alive until then. By ``PATH`` moves ``path_ends``, too."""
+
+    async def path_ends(self, path: str) -> int:
+        """A number that moves with each revocation by ``PATH`` that is about this path; 0 before the first. Inline.
+
+        For tokens that are in no store: one that was made under another number has ended.
+        """
+
+    async def wrap_put(self, row: WrappedRow, response: bytes) -> None:
+        """Keep an answer, sealed in the database. ``Conflict`` when hash or accessor exist, ``OverLimit`` when too many
+        of its holder's wait."""
+
+    async def wrap_peek(self, token_hash: bytes) -> WrappedRow | None:
+        """Ended or not, without its answer. Inline."""
+
+    async def wrap_take(self, token_hash: bytes) -> tuple[WrappedRow, bytes] | None:
+        """Remove it and return it with its answer, to one caller only; ``SealBroken``. It may have ended."""
 
     async def revoke_session(self, session_id: str, identity: str, until: int | None) -> None:
         """Refuse ClearML tokens of this session until their ``exp`` (None: for ever)."""
@@ -410,6 +430,9 @@ class Store(Protocol):
 
     async def layer(self) -> Layer:
         """The API's layer of the configuration; ``SealBroken`` when the master key is another one. Inline."""
+
+    async def layer_generation(self) -> int:
+        """That of ``layer``, quickly. Inline."""
 
     async def layer_write(
         self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str

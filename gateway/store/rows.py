@@ -21,6 +21,7 @@ from gateway.store.interface import (
     WhitelistRow,
 )
 from gateway.store.sealing import SealBroken, Sealer
+from gateway.store.wrapped import WrappedRow
 
 Values = Sequence[Any]
 R = TypeVar("R")
@@ -28,12 +29,14 @@ R = TypeVar("R")
 KEYS_TABLE: Final = "signing_keys"
 SETTINGS_TABLE: Final = "settings"
 VAULTS_TABLE: Final = "vaults"
+WRAPPED_TABLE: Final = "wrapped"
 _IDENTITY_FIELDS: Final = tuple(field.name for field in fields(IdentityRow))
 _TOKEN_FIELDS: Final = tuple(field.name for field in fields(TokenRow))
 IDENTITY: Final = ", ".join(_IDENTITY_FIELDS)
 TOKEN: Final = ", ".join(_TOKEN_FIELDS)
 COUNTER: Final = ", ".join(field.name for field in fields(Counter)).replace("hash", "key_hash", 1)
 WHITELIST: Final = ", ".join(field.name for field in fields(WhitelistRow))
+WRAPPED: Final = ", ".join(field.name for field in fields(WrappedRow))
 KEY: Final = ", ".join(field.name for field in fields(KeyRow)).replace("private", "private_sealed")
 VAULT: Final = (
     "id, company, scope, owner, type, format, enabled, description, text_sealed, delivered_sealed, "
@@ -99,6 +102,17 @@ def token(values: Values) -> TokenRow:
     for name in ("renewable", "orphan", "remember"):
         named[name] = bool(named[name])
     return TokenRow(**named)
+
+
+def wrapped(values: Values) -> WrappedRow:
+    """From the columns ``WRAPPED``."""
+    return WrappedRow(*values)
+
+
+def wrapped_values(row: WrappedRow, response: bytes, sealer: Sealer) -> tuple[object, ...]:
+    """For the columns ``WRAPPED`` and ``response_sealed``."""
+    sealed = sealer.seal(response, WRAPPED_TABLE, row.hash.hex())
+    return (*(getattr(row, field.name) for field in fields(row)), sealed)
 
 
 def counter_values(counter: Counter) -> tuple[object, ...]:

@@ -37,6 +37,7 @@ from gateway.store.interface import (
 )
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite_vaults import VaultTables
+from gateway.store.sqlite_wrapped import WrappedTables, end_path
 from gateway.store.writer import QUEUE_LIMIT, Writer
 
 R = TypeVar("R")
@@ -63,16 +64,23 @@ _ACCEPT: Final = """
 
 _TOKEN_ADD: Final = f"INSERT INTO tokens ({rows.TOKEN}) VALUES ({', '.join('?' * (rows.TOKEN.count(',') + 1))})"  # noqa: S608
 
+_DESCENDANTS: Final = """accessor IN (
+        WITH RECURSIVE tree (accessor) AS (
+            {seed}
+            UNION SELECT tokens.accessor FROM tokens JOIN tree ON tokens.parent = tree.accessor)
+        SELECT accessor FROM tree)"""
 _REVOKE: Final = {
     RevokeBy.ACCESSOR: "accessor = :value",
     RevokeBy.IDENTITY: "identity = :value",
     RevokeBy.SERVER: "server = :value",
-    RevokeBy.TREE: """accessor IN (
-        WITH RECURSIVE tree (accessor) AS (
-            VALUES (:value)
-            UNION SELECT tokens.accessor FROM tokens JOIN tree ON tokens.parent = tree.accessor)
-        SELECT accessor FROM tree)""",
+    RevokeBy.TREE: _DESCENDANTS.format(seed="VALUES (:value)"),
+    # "0" follows "/" in ASCII.
+    RevokeBy.PATH: _DESCENDANTS.format(
+        seed="""SELECT accessor FROM tokens WHERE kind = 'vault'
+                AND (path = :value OR (path > :value || '/' AND path < :value || '0'))"""
+    ),
 }
+_MAKE_ORPHANS: Final = "UPDATE tokens SET parent = NULL, orphan = 1 WHERE parent = :value"
 
 _COUNTER_SET: Final = f"INSERT OR REPLACE INTO failures ({rows.COUNTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _EVICT: Final = """
@@ -103,12 +111,13 @@ _PRUNE: Final = (
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE expires_at <= :now LIMIT :limit)",
     "DELETE FROM tokens WHERE hash IN (SELECT hash FROM tokens WHERE revoked_at <= :now LIMIT :limit)",
     "DELETE FROM failures WHERE key_hash IN (SELECT key_hash FROM failures WHERE expires_at <= :now LIMIT :limit)",
+    "DELETE FROM wrapped WHERE hash IN (SELECT hash FROM wrapped WHERE expires_at <= :now LIMIT :limit)",
     """DELETE FROM vault_versions WHERE (vault, version) IN (
         SELECT vault, version FROM vault_versions WHERE purge_at <= :now LIMIT :limit)""",
 )
 
 
-class SqliteStore(VaultTables):
+class SqliteStore(VaultTables, WrappedTables):
     """``interface.Store`` over one file. Made by ``open``; use it from one event loop at a time."""
 
     def __init__(
@@ -276,7 +285,16 @@ class SqliteStore(VaultTables):
     async def tokens_revoke(self, by: RevokeBy, value: str, at: int) -> int:
         sql = f"UPDATE tokens SET revoked_at = :at WHERE revoked_at IS NULL AND {_REVOKE[by]}"  # noqa: S608
         named = {"at": at, "value": value}
-        return await self._writer.run(lambda connection: connection.execute(sql, named).rowcount)
+
+        def job(connection: sqlite3.Connection) -> int:
+            revoked = connection.execute(sql, named).rowcount
+            if by is RevokeBy.ACCESSOR:
+                connection.execute(_MAKE_ORPHANS, {"value": value})
+            elif by is RevokeBy.PATH:
+                end_path(connection, value)
+            return revoked
+
+        return await self._writer.run(job)
 
     async def revoke_session(self, session_id: str, identity: str, until: int | None) -> None:
         sql = """INSERT INTO revoked (session_id, identity, until) VALUES (?, ?, ?)
@@ -388,6 +406,9 @@ class SqliteStore(VaultTables):
         found = self._read(_LAYER)
         settings = [rows.setting(values, self._sealer) for _, *values in found if values[0] is not None]
         return Layer(found[0][0], tuple(sorted(settings, key=lambda setting: setting.path)))
+
+    async def layer_generation(self) -> int:
+        return int(self._read("SELECT number FROM settings_generation")[0][0])
 
     async def layer_write(
         self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str

@@ -104,7 +104,7 @@ def test_origins(tmp_path: Path) -> None:
     """Every leaf remembers the file or the variable that gave it."""
     file = str(tmp_path / "gateway.toml")
     snapshot = load_text(tmp_path, BASE, CLEARML__servers__corp_eu__port="390", CLEARML__users__new__disabled="true")
-    places = {path: origins[0].place for path, origins in snapshot.origins.items()}
+    places = {".".join(path): origins[0].place for path, origins in snapshot.origins.items()}
     assert places["log.level"] == places["servers.corp-eu.host"] == places["users.ada.groups"] == file
     assert places["servers.corp-eu.group_mappings.1.org_role"] == file
     assert places["servers.corp-eu.port"] == "CLEARML__servers__corp_eu__port"

@@ -17,6 +17,7 @@ from gateway.config.schema.shape import leaves, shape_of
 from gateway.config.sources import parse
 
 CONF = Path(__file__).parents[2] / "conf"
+MOUNTS = ("vault.", "vault.local.", "vault.realm.", "servers.*.vault.")
 EXAMPLES = {
     "state_dir",
     *(f"servers.*.{key}" for key in ("name", "host", "search_base_dns", "bind_dn", "bind_password")),
@@ -28,6 +29,10 @@ EXAMPLES = {
     "vaults.groups.*.group",
     "vaults.declared.*.data",
     "conjur.services.*.allow",
+    "vault.policies.*",
+    "vault.mounts.*",
+    *(f"{place}groups.*" for place in MOUNTS),
+    *(f"{place}users.*.{key}" for place in MOUNTS for key in ("groups", "policies")),
     "session.cookies.*.domain",
     "session.cookies.*.portal_url",
     *(f"access_control.rules.*.{key}" for key in ("name", "domain", "resources", "methods", "networks", "query", "subject", "policy")),
@@ -52,6 +57,7 @@ def written(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {".".join(path): tree}
     named = {"extra", "credentials", "groups", "services", "declared", "networks", "presets"} & {*path[-1:]}
+    named = named or {"policies", "mounts", "token_roles"} & {*path[-1:]} or ("vault" in path and path[-1] == "users")
     items = (named or path[-2:-1] == ("presets",)) and "clearml.groups" not in ".".join(path)
     values: dict[str, Any] = {}
     for key, value in tree.items():
@@ -71,12 +77,14 @@ def test_every_default_is_written(tmp_path: Path) -> None:
     file = tmp_path / "gateway.conf"
     file.write_text(text, encoding="utf-8")
     loaded = load([file], {}).configuration
+    mounts = {name: {"users": {"tesla": {}}} for name in ("local", "realm")}
     defaults = Configuration(
-        servers=({"name": "corp", "group_mappings": ({},)},),  # type: ignore[arg-type]
+        servers=({"name": "corp", "group_mappings": ({},), "vault": {"users": {"tesla": {}}}},),  # type: ignore[arg-type]
         users=({"username": "grace"},),  # type: ignore[arg-type]
         group_mappings=({},),  # type: ignore[arg-type]
         clearml={"credentials": {"ci": {}}},  # type: ignore[arg-type]
         vaults={"groups": {"scientists": {}}, "declared": {"storage": {}}},  # type: ignore[arg-type]
+        vault={"users": {"tesla": {}}, "token_roles": {"builds": {}}, **mounts},  # type: ignore[arg-type]
         conjur={"services": {"corp": {}}},  # type: ignore[arg-type]
         session={"cookies": ({"domain": "x.test", "portal_url": "https://x.test"},)},  # type: ignore[arg-type]
         access_control={"rules": ({"name": "x", "policy": "deny"},)},  # type: ignore[arg-type]

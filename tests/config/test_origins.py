@@ -178,7 +178,7 @@ def layered(tmp_path: Path, *stored: Setting, **environment: str) -> Snapshot:
 
 
 def origins(snapshot: Snapshot, path: str, tmp_path: Path) -> list[str]:
-    return [str(origin).replace(f"{tmp_path}/", "") for origin in snapshot.origins[path]]
+    return [str(origin).replace(f"{tmp_path}/", "") for origin in snapshot.origins[tuple(path.split("."))]]
 
 
 def test_overridden_origins_are_remembered(tmp_path: Path) -> None:

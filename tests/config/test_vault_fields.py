@@ -59,6 +59,22 @@ ROWS: list[tuple[str, Any, str, Any]] = [
     ("username_as_alias", True, "username_as_alias", True),
     ("use_pre111_group_cn_behavior", True, "use_pre111_group_cn_behavior", True),
     ("dereference_aliases", "always", "dereference_aliases", "always"),
+    ("token_ttl", "1h", "vault.token_ttl", 3600.0),
+    ("token_max_ttl", "2h", "vault.token_max_ttl", 7200.0),
+    ("token_explicit_max_ttl", 60, "vault.token_explicit_max_ttl", 60.0),
+    ("token_period", 60, "vault.token_period", 60.0),
+    ("token_policies", ["a", "b"], "vault.token_policies", ["a", "b"]),
+    ("token_bound_cidrs", ["10.0.0.0"], "vault.token_bound_cidrs", ["10.0.0.0"]),
+    ("token_no_default_policy", True, "vault.token_no_default_policy", True),
+    ("token_num_uses", 3, "vault.token_num_uses", 3),
+    ("token_type", "batch", "vault.token_type", "batch"),
+    ("token_type", "", "vault.token_type", "default"),
+    ("token_strictly_bind_ip", True, "vault.token_strictly_bind_ip", True),
+    ("policies", ["a"], "vault.token_policies", ["a"]),
+    ("ttl", "1h", "vault.token_ttl", 3600.0),
+    ("max_ttl", "1h", "vault.token_max_ttl", 3600.0),
+    ("period", "1h", "vault.token_period", 3600.0),
+    ("bound_cidrs", ["10.0.0.0/8"], "vault.token_bound_cidrs", ["10.0.0.0/8"]),
 ]  # fmt: skip
 
 
@@ -136,7 +152,7 @@ def test_layers_mix(tmp_path: Path) -> None:
     assert name in variables
     assert warning.path == f"servers.corp.{name}"
     assert "is Vault's name, and host is ours: the server has preset vault" in warning.message
-    shown = [str(origin) for origin in snapshot.origins["servers.corp.bind_password"]]
+    shown = [str(origin) for origin in snapshot.origins["servers", "corp", "bind_password"]]
     assert shown == ["CLEARML__servers__corp__bindpass", f"{tmp_path / 'gateway.conf'}:1:46"]
 
 
@@ -160,13 +176,17 @@ SAID = [
     ("", []),
     ("deny_null_bind = true", []),
     ("deny_null_bind = false", ["warning: servers.corp.deny_null_bind: makes no difference: empty passwords are always refused"]),
-    ("token_ttl = 1h, token_type = batch", [
-        "warning: servers.corp.token_ttl: has no effect before this gateway speaks Vault's protocol",
-        "warning: servers.corp.token_type: has no effect before this gateway speaks Vault's protocol",
+    ("token_ttl = 1h, token_type = batch, rotation_period = 1h", [
+        "warning: servers.corp.rotation_period: has no effect: this gateway does not change the password of its service account",
     ]),
     ("token_policies = [a, b], alias_metadata { a = b }", [
-        "warning: servers.corp.alias_metadata: has no effect before this gateway speaks Vault's protocol",
-        "warning: servers.corp.token_policies: has no effect before this gateway speaks Vault's protocol",
+        "warning: servers.corp.alias_metadata: has no effect: aliases carry no metadata here",
+    ]),
+    ("token_policies = [a], policies = [b]", [
+        "error: servers.corp.policies: means the same as vault.token_policies at D/gateway.conf:1:75, which has another value",
+    ]),
+    ("token_bound_cidrs = [nonsense]", [
+        "error: servers.corp.vault.token_bound_cidrs.0: expected an address or a network such as 10.0.0.0/8 (servers.corp.token_bound_cidrs)",
     ]),
     ("tls_min_version = tls9", ["error: servers.corp.tls_min_version: expected tls10, tls11, tls12 or tls13"]),
     ("tls_min_version = TLS1.2", ["error: servers.corp.tls_min_version: expected tls10, tls11, tls12 or tls13"]),

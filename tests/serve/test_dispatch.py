@@ -27,8 +27,14 @@ TARGETS = [
     ("/api/v2/auth.login", Owner.CLEARML, "/v2/auth.login"),
     ("/foo.bar", Owner.CLEARML, "/foo.bar"),  # ClearML's own 404
     ("/a.b.c", Owner.CLEARML, "/a.b.c"),
-    ("/v1/auth.login", Owner.NOBODY, "/v1/auth.login"),  # the Vault dialect's prefix
-    ("/v1/sys/health", Owner.NOBODY, "/v1/sys/health"),
+    ("/v1/auth.login", Owner.VAULT, "/v1/auth.login"),  # vault.md 1: everything below /v1/
+    ("/v1/sys/health", Owner.VAULT, "/v1/sys/health"),
+    ("/v1/auth/ldap/login/a%2Fb?x=1", Owner.VAULT, "/v1/auth/ldap/login/a%2Fb"),
+    ("http://host.example/v1/sys/health", Owner.VAULT, "/v1/sys/health"),
+    ("/v1/", Owner.VAULT, "/v1/"),
+    ("/v1", Owner.CLEARML, "/v1"),
+    ("/api/v1/sys/health", Owner.NOBODY, "/api/v1/sys/health"),
+    ("//v1/sys/health", Owner.NOBODY, "//v1/sys/health"),
     ("/favicon.ico", Owner.PORTAL, "/favicon.ico"),
     ("/robots.txt", Owner.PORTAL, "/robots.txt"),
     ("/openapi.yaml", Owner.OPENAPI, "/openapi.yaml"),

@@ -109,6 +109,8 @@ WITHOUT = {
     "tokens": {"insert"},
     "vaults_revision": {"insert", "delete"},
     **dict.fromkeys(("failures", "preferences", "settings", "settings_generation", "signing_keys"), ALL),
+    "wrapped": ALL,
+    "path_ends": {"delete"},  # those below one that was just noted
     **dict.fromkeys(("vaults", "vault_versions", "groups", "group_members"), ALL),  # vaults_revision moves with them
     **dict.fromkeys(("changes", "schema_version", "sqlite_sequence"), ALL),
 }

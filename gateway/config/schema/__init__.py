@@ -31,6 +31,7 @@ from .process import Audit, Http, Log, Reload, Store
 from .section import Finding, Section
 from .servers import GroupMapping, Server, ServerGroups
 from .session import Portal, Session
+from .vault import REALM, Mount, Vault, VaultUser
 from .vaults import DeclaredVault, VaultGroup, Vaults, people_of
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Finding",
     "GroupMapping",
     "IdentityHeaders",
+    "Mount",
     "Portal",
     "QueryCondition",
     "Secret",
@@ -55,7 +57,9 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "User",
+    "Vault",
     "VaultGroup",
+    "VaultUser",
     "plain_form",
 ]
 
@@ -110,6 +114,7 @@ class Configuration(Section):
     portal: Portal = Field(default_factory=Portal)
     clearml: Clearml = Field(default_factory=Clearml)
     vaults: Vaults = Field(default_factory=Vaults)
+    vault: Vault = Field(default_factory=Vault)
     conjur: Conjur = Field(default_factory=Conjur)
 
     @property
@@ -140,6 +145,7 @@ class Configuration(Section):
         yield from self._vault_findings()
         yield from self._exposure_findings()
         yield from self._conjur_findings()
+        yield from self._mount_findings()
         yield from self._access_findings()
         if not self.listen:
             yield Finding(("listen",), "needs at least one address")
@@ -203,6 +209,19 @@ class Configuration(Section):
             if name.lower() not in names:
                 message = f"there is no server {name}"
                 yield Finding(("conjur", "services", name), message, absence=True, rests_on=(("servers",),))
+
+    def _mount_findings(self) -> Iterator[Finding]:
+        targets = {fold_name(server.name) for server in self.servers} | {LOCAL, REALM}
+        named = {fold_name(target) for target in self.vault.mounts.values()}
+        taken = {fold_name(server.name) for server in self.servers if fold_name(server.name) not in named}
+        taken |= {"token", *({LOCAL} - named)}
+        for path, target in self.vault.mounts.items():
+            place, folded = ("vault", "mounts", path), fold_name(path.strip("/"))
+            if fold_name(target) not in targets:
+                yield Finding(place, f"there is no server {target}", absence=True, rests_on=(("servers",),))
+            if not folded or "//" in folded or folded in taken:
+                yield Finding(place, "something else is mounted at this path" if folded in taken else "is no path")
+            taken.add(folded)
 
     def _access_findings(self) -> Iterator[Finding]:
         try:

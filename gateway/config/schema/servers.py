@@ -31,6 +31,7 @@ from .fields import (
 from .people import ClearmlRole
 from .presets import PRESETS
 from .section import Finding, Section, Severity, not_both
+from .vault import Mount
 
 OrgRole = Literal["", "Viewer", "Editor", "Admin", "None"]
 BindMode = Literal["service", "anonymous", "unauthenticated", "single", "direct", "upn"]
@@ -81,7 +82,7 @@ class GroupMapping(Section):
     grafana_admin: OptionalFlag = None
     """Grafana server administrator. So far it counts only as a match for ``require_mapping``."""
     policies: Texts = ()
-    """Policies; those of all matching rows add up. So far they count only as a match for ``require_mapping``."""
+    """Vault policies; those of all matching rows add up."""
     clearml_role: ClearmlRole = ""
     """ClearML role; the highest of all matching rows counts."""
     admin: Flag = False
@@ -287,6 +288,7 @@ class Server(Section):
     use_pre111_group_cn_behavior: Flag = False
     """Only ``CN`` in capitals counts as the name of a group."""
     pool: Pool = Field(default_factory=Pool)
+    vault: Mount = Field(default_factory=Mount)
     clearml: ClearmlServer = Field(default_factory=ClearmlServer)
 
     @property
@@ -296,10 +298,17 @@ class Server(Section):
         :raises ValueError: for a host or URL that ``findings`` reports.
         """
         if self.urls:
-            return tuple(parse_url(url, start_tls=self.start_tls) for url in self.urls)
+            return tuple(parse_url(url, start_tls=self.start_tls) for url in self._dialled_urls)
         tls: Tls = "starttls" if self.start_tls else "ldaps" if self.use_ssl else "none"
         default = self.port or (636 if tls == "ldaps" else 389)
         return tuple((host, port or default, tls) for host, port in map(split_host, self.host.split()))
+
+    @property
+    def _dialled_urls(self) -> tuple[str, ...]:
+        """With preset ``vault`` other schemes are passed over (vault.md 3), unless there is nothing else."""
+        if self.preset != "vault":
+            return self.urls
+        return tuple(url for url in self.urls if url.lower().startswith(("ldap://", "ldaps://"))) or self.urls
 
     @property
     def mode(self) -> BindMode:

@@ -35,3 +35,5 @@ class Endpoint:
     function: Callable[[Call], Awaitable[Answer]]
     parameters: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    large: bool = False
+    """Whether a body may be as large as ``http.max_body``."""

@@ -60,7 +60,8 @@ class Admin:
             raise Refusal(404, "not found")
         if request.method != endpoint.method:
             raise Refusal(405, f"only {endpoint.method}", {"Allow": endpoint.method})
-        limit = live.configuration.http.max_login_body
+        http = live.configuration.http
+        limit = http.max_body if endpoint.large else http.max_login_body
         try:
             check_announced(request, limit)
             caller = (

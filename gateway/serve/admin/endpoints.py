@@ -6,6 +6,7 @@
 ``POST /admin/reload``         reload and wait: 200, or 422 with every error; ``?dry_run`` applies nothing
 ``POST /admin/config/diff``    ``{"files": [absolute paths]}``: what a reload with them would change; admin socket only
 ``POST /admin/config/forget``  ``{"key": dotted path}``: drop what an API wrote there or below, then reload
+``/admin/vault/mappings``...   see ``vault_mappings.py``
 ``GET /admin/vaults/merged``   see ``merged_vaults.py``
 ``/admin/vaults/``...          see ``vault_history.py``
 ``/admin/whitelist``...        see ``whitelist.py``
@@ -24,14 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.difference import pending_keys
-from gateway.serve.admin import lockout, merged_vaults, sessions, vault_history, whitelist
+from gateway.serve.admin import lockout, merged_vaults, sessions, vault_history, vault_mappings, whitelist
 from gateway.serve.admin.call import Answer, Call, Endpoint
 from gateway.serve.admin.callers import Refusal, audit
 from gateway.serve.admin.views import change_views, config_views, in_force_view, problem_views, status_view
 from gateway.store.interface import Conflict, SettingChange
 
 if TYPE_CHECKING:
-    from gateway.reload import Attempt, Tried
+    from gateway.reload_report import Attempt
+    from gateway.reload_tried import Tried
 
 async def status(call: Call) -> Answer:
     """What the daemon is doing."""
@@ -141,6 +143,10 @@ ENDPOINTS: Final = {
     "/admin/vaults/list": Endpoint("GET", vault_history.listing, parameters=("deleted",)),
     "/admin/vaults/history": Endpoint("GET", vault_history.history, parameters=("vault", "version")),
     "/admin/vaults/undo": Endpoint("POST", vault_history.undo, fields=("vault", "version")),
+    "/admin/vault/mappings": Endpoint("GET", vault_mappings.show, parameters=("mount",)),
+    "/admin/vault/mappings/replace": Endpoint(
+        "POST", vault_mappings.replace, fields=("mount", "document", "dry_run"), large=True
+    ),
     "/admin/whitelist": Endpoint("GET", whitelist.show),
     "/admin/whitelist/add": Endpoint("POST", whitelist.add, fields=("entries", "role")),
     "/admin/whitelist/remove": Endpoint("POST", whitelist.remove, fields=("entries",)),

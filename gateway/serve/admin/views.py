@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gateway.config.origin import Problem
     from gateway.directory.bind import DirectoryServer
     from gateway.directory.pool import HostState
-    from gateway.reload import Attempt, Held, Reloader
+    from gateway.reload import Held, Reloader
+    from gateway.reload_report import Attempt
     from gateway.runtime import Runtime
 
 

@@ -17,13 +17,17 @@ from gateway.access.decision import Endpoint
 from gateway.access.limits import Limits
 from gateway.access.subjects import Terms
 from gateway.directory.recheck import Standing
+from gateway.identity import LOCAL, fold_name
 from gateway.serve.authz.reply import Reply, passing
 from gateway.sessions import Stale
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
 from gateway.tokens.opaque import digest
+from gateway.tokens.vault_children import cidrs_of
+from gateway.tokens.vault_tokens import bound
 
 if TYPE_CHECKING:
+    from gateway.access.client_address import Address
     from gateway.identity import Identity
     from gateway.runtime import Live
     from gateway.store.interface import Store
@@ -83,6 +87,8 @@ class Holders:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._known: OrderedDict[Key, Holder] = OrderedDict()
+        realm = (server.name for server in live.configuration.servers if server.realm)
+        self._realm = frozenset(map(fold_name, (LOCAL, *realm)))
         self._most = live.configuration.tokens.cache_size
         self._version = VersionOfTurn(live.store)
         self._anonymous: dict[tuple[Endpoint, str], Reply] = {}
@@ -161,6 +167,36 @@ class Holders:
             return None
         return await self._keep(key, self._holder(key, identity), version, ends_at)
 
+    async def by_vault(self, text: str, client: Address | None, now: int) -> Holder | None:
+        """Whose Vault token it is; None where it is ours and does not count here: it is nobody's, has a limit of uses,
+        or is bound to other addresses (DECISIONS 21), or its owner is of a server outside the realm: who may enable a
+        mount through the API must not make an ada for these rules (DECISIONS 3).
+
+        Of the policies of its owner it shows those it holds. Raises LookupError where it is not ours, Stale and
+        StoreError.
+        """
+        key, version = (digest(text), ""), self._live.store.version()
+        held = await self._live.vault.tokens.find(text, now)
+        if held is None:
+            self._known.pop(key, None)
+            raise LookupError("another's token")
+        identity, row = held.identity, held.row
+        if identity is None or row.uses_left is not None or not bound(cidrs_of(row), str(client) if client else None):
+            return None
+        if not self._in_realm(identity):
+            return None
+        if (holder := self.known(key, now)) is not None:
+            return holder
+        standing = await self._live.freshness.standing(identity, now)
+        if standing is Standing.UNKNOWN:
+            raise Stale
+        if standing is Standing.GONE:
+            return None
+        holder = self._holder(key, identity)
+        policies = set(map(fold_name, row.policies))
+        holder.terms = frozenset(term for term in holder.terms if term[0] != "policy" or term[2] in policies)
+        return await self._keep(key, holder, version, held.ends_at)
+
     def by_login(self, identity: Identity) -> Holder:
         """Who has just shown their password; not remembered here."""
         return Holder(identity, self._live.access.rules.terms(identity))
@@ -176,6 +212,9 @@ class Holders:
             if holder and headers.dropped:
                 log.warning("identity headers of %s: %s", holder.identity.label, "; ".join(headers.dropped))
         return reply
+
+    def _in_realm(self, identity: Identity) -> bool:
+        return fold_name(identity.account.server) in self._realm
 
     def _holder(self, key: Key, identity: Identity, label: str = "") -> Holder:
         """With what was made of the same identity before."""

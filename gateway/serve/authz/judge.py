@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gateway.runtime import Live
 
 DIALECT: Final = "authz"
+_LOOKED_UP: Final = (("clearml", Form.CLEARML), ("vault", Form.VAULT_SERVICE), ("vault", Form.VAULT_BATCH))
+"""Dialects of ``access_control.accept`` whose tokens are ours only if they are found, and their forms."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST_TARGET: Final = 512
 """Characters of a target in an audit event."""
 _AUTHORIZATION: Final = istr("Authorization")
@@ -65,7 +69,7 @@ class Judge:
         self._live = live
         self._rules = live.access.rules
         self._accepts_personal = "personal" in control.accept
-        self._accepts_clearml = "clearml" in control.accept
+        self._accepts = tuple(form for dialect, form in _LOOKED_UP if dialect in control.accept)
         self._passes_preflights = control.preflight == "pass"
         self._merged_cookies = live.configuration.session.merged_cookies
         self._seldom = Seldom()
@@ -77,14 +81,13 @@ class Judge:
         if isinstance(opened, Verdict):
             return opened
         authorization = self._credentials(question)
-        verified = await self._verified(authorization, now) if self._accepts_clearml else frozenset()
+        verified = await self._verified(authorization, question, now) if self._accepts else frozenset()
         given = self._given(opened, verified)
         match given.kind:
             case Kind.SESSION:
                 return await self._by_sessions(opened, given)
             case Kind.TOKEN:
-                holder = await self._by_token(given.token, now)
-                return self._of_holder(opened, given, holder)
+                return await self._by_known_token(opened, given)
             case Kind.PASSWORD if given.password.startswith(PERSONAL_PREFIX):
                 holder = await self.holders.by_personal(given.password, now) if self._accepts_personal else None
                 is_owner = holder is not None and _is_called(holder.identity, given.username)
@@ -99,7 +102,7 @@ class Judge:
         opened = self._open(question, now)
         if isinstance(opened, Verdict):
             return opened
-        if self._accepts_clearml and any(self._credentials(question)):
+        if self._accepts and any(self._credentials(question)):
             return None
         given = self._given_at_once(opened)
         if given.kind is Kind.NOTHING:
@@ -150,24 +153,43 @@ class Judge:
         )  # fmt: skip
         return Presented(Kind.INVALID, proxy=True) if given.kind is Kind.PASSWORD and not basic else given
 
-    async def _verified(self, credentials: tuple[str, ...], now: int) -> frozenset[str]:
-        """ClearML tokens among the credentials; a JWT of anybody else belongs to the application (DECISIONS 21)."""
+    async def _verified(self, credentials: tuple[str, ...], question: Question, now: int) -> frozenset[str]:
+        """Tokens of ClearML and of Vault among the credentials that are ours; those of anybody else belong to the
+        application (DECISIONS 21)."""
         found = set()
         for line in dict.fromkeys(credentials[:2]):
             scheme, _, value = line.strip().partition(" ")
             token = value.strip()
-            if scheme.lower() == "bearer" and form_of(token) is Form.CLEARML:
+            if scheme.lower() == "bearer" and self._form_of(token) in self._accepts:
                 try:
-                    await self.holders.by_clearml(token, now)
+                    await self._by_token(token, question, now)
                 except LookupError:
                     continue
                 found.add(token)
         return frozenset(found)
 
-    async def _by_token(self, token: str, now: int) -> Holder | None:
-        if token.startswith(PERSONAL_PREFIX):
-            return await self.holders.by_personal(token, now)
-        return await self.holders.by_clearml(token, now)
+    def _form_of(self, token: str) -> Form:
+        """With ``vault.compatibility`` the tokens of the Vault dialect have no form of their own."""
+        form = form_of(token)
+        uuids = form is Form.FOREIGN and self._live.configuration.vault.compatibility
+        return Form.VAULT_SERVICE if uuids and _UUID.fullmatch(token) else form
+
+    async def _by_token(self, token: str, question: Question, now: int) -> Holder | None:
+        """Raises LookupError where it is not ours, Stale and StoreError."""
+        match self._form_of(token):
+            case Form.PERSONAL:
+                return await self.holders.by_personal(token, now)
+            case Form.VAULT_SERVICE | Form.VAULT_BATCH:
+                return await self.holders.by_vault(token, question.asker.client, now)
+            case _:
+                return await self.holders.by_clearml(token, now)
+
+    async def _by_known_token(self, case: _Case, given: Presented) -> Verdict:
+        try:
+            holder = await self._by_token(given.token, case.question, case.now)
+        except LookupError:
+            holder = None  # it ended just now
+        return self._of_holder(case, given, holder)
 
     async def _by_sessions(self, case: _Case, given: Presented) -> Verdict:
         """Sessions of several people are nobody's: a host beside ours set one of the cookies (forward-auth.md 9)."""
@@ -182,7 +204,7 @@ class Judge:
         question = case.question
         attempt = Attempt(
             given.username, given.password, question.asker.client, DIALECT, _shown(question),
-            no_keys=not self._accepts_clearml,
+            no_keys=Form.CLEARML not in self._accepts,
         )  # fmt: skip
         match await self._live.login.check(attempt):
             case Identity() as identity:
