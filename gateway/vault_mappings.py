@@ -10,11 +10,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from gateway.printable import printable
 from gateway.tokens.vault_children import policies as policy_list
 from gateway.vault_mounts import MountPoint
 
 Document = dict[str, dict[str, Any]]
 SECTIONS: Final = ("groups", "users")
+LONGEST_NAME: Final = 512
+"""Characters of the name of a group or user."""
 _USER: Final = ("groups", "policies")
 
 
@@ -57,6 +60,9 @@ def _kept(items: Mapping[str, Any], mount: MountPoint, section: str) -> dict[str
         key = spelled.get(folded := mount.fold(name), folded)
         if not folded or key in kept:
             raise UnusableDocument(f"{section}.{name}: is there twice" if folded else f"{section}: a name is empty")
+        sayable = len(folded) <= LONGEST_NAME and not {"", ".", ".."}.intersection(folded.split("/"))
+        if not sayable and folded not in spelled:
+            raise UnusableDocument(f"{section}.{printable(name)}: no path of the API could say that name")
         kept[key] = value
     return kept
 
@@ -81,6 +87,8 @@ def _table(raw: object, where: str, known: tuple[str, ...] = ()) -> Mapping[str,
         return {}
     if not isinstance(raw, dict):
         raise UnusableDocument(f"{where}: expected a table")
+    if odd := next((key for key in raw if not key.isprintable()), None):
+        raise UnusableDocument(f"{where}.{printable(odd)}: a name with characters that cannot be shown")
     if known and (unknown := [key for key in raw if key not in known]):
         raise UnusableDocument(f"{where}: unknown key {unknown[0]}; there is {' and '.join(known)}")
     return raw
@@ -93,4 +101,6 @@ def _policies(raw: object, where: str) -> list[str]:
 def _texts(raw: object, where: str) -> list[str]:
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise UnusableDocument(f"{where}: expected a list of texts")
+    if odd := next((item for item in raw if not item.isprintable()), None):
+        raise UnusableDocument(f"{where}: {printable(odd)}: characters that cannot be shown")
     return raw

@@ -41,6 +41,11 @@ BROKEN: list[tuple[Any, str]] = [
     ({"groups": {" ": []}}, "groups: a name is empty"),
     ({"users": {"a": {"polices": []}}}, "users.a: unknown key polices"),
     ({"users": {"a": {"groups": [1]}}}, "users.a.groups: expected a list of texts"),
+    ({"users": {"a": {"groups": ["x\ny"]}}}, r"users.a.groups: x\\ny: characters"),
+    ({"groups": {"a\x1b[31m": []}}, r"groups.a\\x1b\[31m: a name with characters"),
+    ({"groups": {"x" * 513: []}}, "groups.x+: no path"),
+    ({"groups": {"a/../b": []}}, "groups.a/../b: no path"),
+    ({"users": {"a/": {}}}, "users.a/: no path"),
 ]
 
 

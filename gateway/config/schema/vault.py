@@ -190,6 +190,9 @@ class Vault(Section):
         if token and len(token) < _SHORT_TOKEN:
             message = f"is shorter than {_SHORT_TOKEN} characters: it may do everything, and could be guessed"
             yield Finding(("root_token",), message, "warning")
+        if self.realm.lockout != MountLockout():
+            message = "has no effect: people are locked out as the lockout of their own server, or of local, says"
+            yield Finding(("realm", "lockout"), message, "warning")
         yield from _twice("policies", self.policies)
         for name, text in self.policies.items():
             if fold(name) == ROOT_POLICY:

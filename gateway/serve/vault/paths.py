@@ -23,7 +23,8 @@ _METHODS: Final = {
 _MOST_PARAMETERS: Final = 200
 _LONGEST_SHOWN: Final = 512
 _TOKEN: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:(hv[sb]\.|lgp_|eyJ)[A-Za-z0-9_.=-]{16,}|[sb]\.[A-Za-z0-9]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"(?<![A-Za-z0-9])(?:(hv[sb]\.|lgp_|eyJ)[A-Za-z0-9_.=-]{16,}|[sb]\.[A-Za-z0-9]{24}"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
 """Tokens of every form that has one; those of a Vault of 2017 are UUIDs."""
 

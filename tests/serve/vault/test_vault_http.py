@@ -49,6 +49,13 @@ REQUESTS: list[tuple[bytes, int, str]] = [
     (request("GET", "/v1/sys/policies/acl?list=True", TOKEN), 200, '"keys":['),
     (request("GET", "/v1/sys/policies/acl?list=maybe", TOKEN), 400, "list"),
     (request("GET", "/v1/sys/policies/acl/default", TOKEN, body=b"[not json"), 200, '"policy"'),  # hvac sends bodies
+    # two who ask: a proxy may have judged the other one
+    (request("GET", "/v1/sys/policies/acl/default", TOKEN, "X-Vault-Token: other"), 400, "more than one X-Vault-Token"),
+    (request("GET", "/v1/sys/policies/acl/default", "X-Vault-Token: ", TOKEN), 400, "more than one X-Vault-Token"),
+    (request("GET", "/v1/sys/policies/acl/default", TOKEN, TOKEN), 200, '"policy"'),
+    (request("GET", "/v1/sys/policies/acl/default", f"Authorization: Bearer {ROOT}", "Authorization: Bearer x"), 400,
+     "more than one Authorization"),
+    (request("GET", "/v1/sys/health", "X-Vault-Token: a", "X-Vault-Token: b"), 400, "more than one X-Vault-Token"),
     # help
     (request("GET", "/v1/auth/local?help=1", TOKEN), 200, "login/{username*}"),
     (request("HELP", "/v1/auth/local", TOKEN), 200, "login/{username*}"),

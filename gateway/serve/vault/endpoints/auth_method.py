@@ -34,13 +34,13 @@ from gateway.serve.vault.routes import MOUNT, Route
 from gateway.serve.vault.stored import Values, store
 from gateway.settings import FORGOTTEN
 from gateway.tokens.vault_children import policies as policy_list
+from gateway.vault_mappings import LONGEST_NAME
 from gateway.vault_mounts import MountPoint, Mounts
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
     from gateway.runtime import Live
 
-_LONGEST_NAME: Final = 512
 _TYPES: Final = {
     Form.FLAG: Type.FLAG,
     Form.INT: Type.INTEGER,
@@ -173,8 +173,8 @@ async def delete_user(call: Call) -> Reply:
 async def _mapped(call: Call, section: str, value_for: Any) -> Reply:
     """Write or remove one entry. Files may spell a name in several ways: one remains."""
     name = call.text("name")
-    if len(name) > _LONGEST_NAME:
-        raise VaultError(400, f"names have at most {_LONGEST_NAME} characters")
+    if len(name) > LONGEST_NAME:
+        raise VaultError(400, f"names have at most {LONGEST_NAME} characters")
     elsewhere: list[str] = []
 
     def plan(snapshot: Snapshot) -> Values:

@@ -138,6 +138,8 @@ async def write_tune(call: Call) -> Reply:
         mount = Mounts(snapshot.configuration).find(path)
         if mount is None:
             raise VaultError(400, f"no mount at {shown_path(path)}/ can be tuned")
+        if not mount.login_server and any(key[0] == "lockout" for key in tuned):
+            raise VaultError(400, f"auth/{path}/ locks as the servers do whose people log in there: tune their mounts")
         default, longest = (
             tuned.get((name,), getattr(mount.settings, name)) for name in ("default_lease_ttl", "max_lease_ttl")
         )
