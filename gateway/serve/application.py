@@ -62,7 +62,8 @@ class Application:
 
     async def _receive(self, request: web.BaseRequest, owner: Owner) -> None:
         """Wait for the body first, so that whatever it leads to rests on the snapshot and the time of its end."""
-        if owner in (Owner.ADMIN, Owner.CLEARML) or (owner is Owner.PORTAL and request.method == "POST"):
+        writes = owner in (Owner.PORTAL, Owner.VAULT) and request.method in ("POST", "PUT", "PATCH")
+        if writes or owner in (Owner.ADMIN, Owner.CLEARML):
             await receive_body(request, self._runtime.current.configuration.http.max_login_body)
 
     async def _answer(

@@ -50,8 +50,8 @@ SENT = [
     ("three of them", LIST * 3, [LISTED] * 3),
     ("behind a body", post(b"{}") + LIST, [posted(b"{}"), LISTED]),
     ("behind an empty body", post(b"") + LIST, [posted(b""), LISTED]),
-    ("behind chunks", chunked(b"abc", b"LIST /v1/x HTTP/1.1\r\n\r\n") + LIST, ["POST /v1/c abcLIST /v1/x HTTP/1.1\r\n\r\n", LISTED]),
-    ("behind trailers", TRAILERS + LIST, ["POST /v1/c abc", LISTED]),
+    ("behind chunks", chunked(b"abc", b"LIST /v1/x HTTP/1.1\r\n\r\n") + LIST, ["POST /v1/c abcLIST /v1/x HTTP/1.1\r\n\r\n"]),  # the last of its connection
+    ("behind trailers", TRAILERS + LIST, ["POST /v1/c abc"]),
     ("a body that is one", post(LIST) + LIST, [posted(LIST), LISTED]),
     ("a body that begins and ends with them", post(LIST + GET + b"LIST /v1") + LIST, [posted(LIST + GET + b"LIST /v1"), LISTED]),
     ("a body that ends like one, then GET", post(b"x\r\n\r\nLIST ") + GET, [posted(b"x\r\n\r\nLIST "), GOT]),
@@ -172,7 +172,9 @@ def test_whatever_is_sent_in_whatever_pieces(
         size = sizes[turn % len(sizes)]
         pieces.append(data[:size])
         data, turn = data[size:], turn + 1
-    assert asyncio.run(seen(pieces, pauses=pauses)) == [read for _, read in messages]
+    chunks = [number for number, (sent, _) in enumerate(messages, 1) if b"chunked" in sent]
+    expected = [read for _, read in messages[: min(chunks, default=len(messages))]]
+    assert asyncio.run(seen(pieces, pauses=pauses)) == expected, "nothing comes behind chunks"
 
 
 async def test_long_connections() -> None:

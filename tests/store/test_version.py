@@ -52,6 +52,7 @@ MOVES: list[tuple[str, Write]] = [
     ("a group", lambda store, _: store.group_save(GroupRow("new", "c1", "new", "", frozenset()))),
     ("somebody in a group", lambda store, _: store.group_save(GroupRow("g1", "c1", "one", "", frozenset({"i1"})))),
     ("a group is deleted", lambda store, _: store.groups_delete(["g1"])),
+    ("all tokens of a mount end, those that are not stored too", lambda store, _: store.tokens_revoke(RevokeBy.PATH, "auth/x", NOW)),
     ("what has ended is removed", lambda store, _: store.prune(NOW + 10**6)),
 ]
 STAYS: list[tuple[str, Write]] = [
