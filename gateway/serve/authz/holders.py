@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,7 @@ from gateway.access.limits import Limits
 from gateway.access.subjects import Terms
 from gateway.directory.recheck import Standing
 from gateway.serve.authz.reply import Reply, passing
+from gateway.serve.authz.seldom import Seldom
 from gateway.sessions import Stale
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
@@ -85,6 +88,7 @@ class Holders:
         self._known: OrderedDict[Key, Holder] = OrderedDict()
         self._most = live.configuration.tokens.cache_size
         self._version = VersionOfTurn(live.store)
+        self._seldom = Seldom()
         self._anonymous: dict[tuple[Endpoint, str], Reply] = {}
 
     def lives(self, holder: Holder, now: int) -> bool:
@@ -174,8 +178,13 @@ class Holders:
             headers = presets.render(holder.identity, preset) if holder else presets.anonymous(preset)
             reply = replies[endpoint, preset] = passing(endpoint, headers)
             if holder and headers.dropped:
-                log.warning("identity headers of %s: %s", holder.identity.label, "; ".join(headers.dropped))
+                self._warn(holder.identity, preset, headers.dropped)
         return reply
+
+    def _warn(self, identity: Identity, preset: str, dropped: Sequence[str]) -> None:
+        """Who shows a password with each request is rendered each time, and told of once in a while."""
+        if self._seldom.untold((identity.id, preset), int(time.time())) is not None:
+            log.warning("identity headers of %s: %s", identity.label, "; ".join(dropped))
 
     def _holder(self, key: Key, identity: Identity, label: str = "") -> Holder:
         """With what was made of the same identity before."""
