@@ -2,7 +2,8 @@
 --
 --   http-request lua.ldap_gateway remote-user,remote-groups
 --
--- 2xx: the named headers of the answer replace those of the request. Any other answer goes to the client.
+-- 2xx: the named headers of the answer replace those of the request, and the session cookie is taken out: an application
+-- that has it could be that person everywhere. Any other answer goes to the client.
 -- No answer: 503. The proxy sets X-Forwarded-Method, -Proto, -Host, -Uri and -For before (see haproxy.cfg).
 
 local url = os.getenv("GATEWAY_URL")
@@ -33,6 +34,19 @@ local function picked(headers, names)
   return found
 end
 
+local function hide_session(http)
+  local cookies = http:req_get_headers()["cookie"]
+  if not cookies then return end
+  http:req_del_header("cookie")
+  for index = 0, #cookies do
+    local kept = cookies[index]
+    for _, name in ipairs({"__Secure%-gw", "__Host%-gw"}) do
+      kept = string.gsub(kept, "%f[_%w]" .. name .. "=[^;]*;? *", "")
+    end
+    if kept ~= "" then http:req_add_header("cookie", kept) end
+  end
+end
+
 local function ask(txn, identity)
   local answer = core.httpclient():get{
     url = url, headers = picked(txn.http:req_get_headers(), asked), timeout = timeout_ms,
@@ -44,6 +58,7 @@ local function ask(txn, identity)
       local values = answer.headers[name]
       if values and values[0] then txn.http:req_set_header(name, values[0]) end
     end
+    hide_session(txn.http)
     return
   end
   if status < 300 then

@@ -102,7 +102,8 @@ def answer(
 ) -> Answer:
     """Say a decision in the words of an endpoint.
 
-    ``method`` is the target's; ``location`` where a browser logs in; ``basic``: whether a password may be offered.
+    ``method`` is the target's; ``location`` where a browser logs in, or finds out why somebody who has is refused;
+    ``basic``: whether a password may be offered.
     """
     nginx = endpoint is Endpoint.AUTH_REQUEST
     retry = ("Retry-After", str(retry_seconds))
@@ -124,6 +125,9 @@ def answer(
             return Answer(503, (_NO_STORE, retry))
         case Outcome.THROTTLED:
             return Answer(401 if nginx else 429, (_NO_STORE, retry))
+        case Outcome.FORBID if caller is Caller.BROWSER and location:
+            # nginx drops the body of an answer, but lets its configuration read the headers.
+            return Answer(403, (_NO_STORE, _VARY, ("Link", f'<{location}>; rel="help"')))
         case _:
             return Answer(403, (_NO_STORE,))
 

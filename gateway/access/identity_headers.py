@@ -118,7 +118,7 @@ class HeaderPresets:
         names = [name for name, field in fields.items() if field == "groups"]
         if not names:
             return
-        groups = list(self._groups(identity, encoding))
+        groups = list(self._groups(identity, encoding, dropped))
         budget = (self._settings.max_size - _size(values)) // len(names)
         low, high, most = 0, min(len(groups), self._settings.max_groups), len(groups)
         while low < high:
@@ -128,22 +128,31 @@ class HeaderPresets:
         text = _joined(groups[:low], encoding)
         values.update(dict.fromkeys(names, text))
         if low < most:
-            dropped.append(f"{most - low} of {most} groups")
+            dropped.append(f"{most - low} of {most} groups: no room (identity_headers.max_groups, max_size)")
 
-    def _groups(self, identity: Identity, encoding: str) -> Iterator[str]:
-        """The names of groups as they are joined, each once."""
+    def _groups(self, identity: Identity, encoding: str, dropped: list[str]) -> Iterator[str]:
+        """The names of groups as they are joined, each once; what cannot be joined is counted in ``dropped``."""
         prefix = fold_name(self._settings.group_prefix)
         seen: set[str] = set()
         percent = self._settings.comma_groups == "percent"
+        with_comma = with_control = 0
         for group in identity.account.groups:
             name = group.name.strip()
-            if not name or name in seen or _CONTROL.search(name) or not fold_name(name).startswith(prefix):
+            if not name or name in seen or not fold_name(name).startswith(prefix):
                 continue
             seen.add(name)
-            if percent and encoding != "percent":
+            if _CONTROL.search(name):
+                with_control += 1
+            elif percent and encoding != "percent":
                 yield name.replace("%", "%25").replace(",", "%2C")
             elif percent or "," not in name:
                 yield name
+            else:
+                with_comma += 1
+        if with_comma:
+            dropped.append(f"{with_comma} of {len(seen)} groups: a comma in the name (identity_headers.comma_groups)")
+        if with_control:
+            dropped.append(f"{with_control} of {len(seen)} groups: control characters in the name")
 
 
 def _joined(groups: Sequence[str], encoding: str) -> str:

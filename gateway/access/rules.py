@@ -36,6 +36,8 @@ KNOWN_HOSTS: Final = 1024
 """Hosts whose rules are remembered; clients choose hosts, so there must be an end."""
 LONGEST_VALUE: Final = 1024
 """Characters of a parameter in which patterns are looked for. Of a longer one nobody can say: what closes is met."""
+_CRITERIA: Final = ("methods", "resources", "query", "networks", "subject")
+"""Of a rule about a host, as people look for what was meant."""
 _CAPTURES: Final = {"User": "user", "Group": "group"}
 
 
@@ -68,8 +70,8 @@ class Step:
 
     rule: int
     name: str
-    unmet: str
-    """The first criterion that the request does not meet; empty where it meets all."""
+    unmet: tuple[str, ...]
+    """The criteria that the request does not meet; ``domain`` alone where it is about another host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class AccessRules:
 
     def __init__(self, settings: AccessControl, servers: Iterable[str] = ()) -> None:
         known = (LOCAL, *servers)
+        self._settings, self._servers = settings, known
         self._rules = [_Rule(index, rule, settings, known) for index, rule in enumerate(settings.rules)]
         self._default = _Verdicts(Policy[settings.default_policy.upper()], -1, "default_policy", basic=settings.basic)
         self._by_host: dict[str, list[tuple[_Rule, Alternatives]]] = {}
@@ -125,11 +128,22 @@ class AccessRules:
         for path in (target.path, *target.variants):
             steps: list[Step] = []
             for rule in self._rules:
-                unmet = rule.unmet(request, path, needs[rule.index]) if rule.index in needs else "domain"
+                unmet = self._all_unmet(rule.index, request, path, needs.get(rule.index, ()))
                 steps.append(Step(rule.index, rule.name, unmet))
                 if not unmet:
                     break
             yield Reading(path, tuple(steps), self._read(request, path, applicable))
+
+    def _all_unmet(self, index: int, request: _Request, path: str, domain: Alternatives) -> tuple[str, ...]:
+        """Each criterion of a rule that is not met by itself."""
+        if not domain:
+            return ("domain",)
+        found: set[str] = set()
+        for only in _CRITERIA:
+            others = {key: () for key in _CRITERIA if key != only}
+            rule = self._settings.rules[index].model_copy(update=others)
+            found.add(_Rule(index, rule, self._settings, self._servers).unmet(request, path, domain))
+        return tuple(name for name in _CRITERIA if name in found)
 
     def _rules_for(self, host: str) -> list[tuple[_Rule, Alternatives]]:
         """The rules that speak of a host, each with what its domains ask of the subject."""

@@ -40,6 +40,10 @@ class Malformed(ValueError):
     """A request that says nothing a decision can be made on; the text says why and never repeats it."""
 
 
+class Misconfigured(Malformed):
+    """The same, where that is the proxy's doing: what it was set up to send, or for which targets it asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One request as the rules see it."""
@@ -74,7 +78,7 @@ def auth_request_target(url: Sequence[str], method: Sequence[str], *, insecure: 
     """
     found = _URL.fullmatch(_single("X-Original-URL", url))
     if found is None:
-        raise Malformed("X-Original-URL is not scheme://host/path")
+        raise Misconfigured("X-Original-URL is not scheme://host/path")
     return _target(_single("X-Original-Method", method), found[1], found[2], found[3], insecure=insecure)
 
 
@@ -108,7 +112,7 @@ def _single(name: str, lines: Sequence[str]) -> str:
     """The one value of a header. The client may have sent a second line, and nobody knows which the proxy meant."""
     value = lines[0] if lines else ""
     if not value:
-        raise Malformed(f"{name} is missing")
+        raise Misconfigured(f"{name} is missing")
     if len(lines) > 1 and any(line != value for line in lines):
         raise Malformed(f"{name} is there twice")
     return value
@@ -119,9 +123,9 @@ def _target(method: str, scheme: str, authority: str, uri: str, *, insecure: boo
         raise Malformed("the method is not a word in capitals")
     known = _SCHEMES.get(scheme.lower())
     if known is None:
-        raise Malformed("the scheme is none of https, http, wss, ws")
+        raise Misconfigured("the scheme is none of https, http, wss, ws")
     if known == "http" and not insecure:
-        raise Malformed("the target is not https (access_control.allow_insecure_targets)")
+        raise Misconfigured("the target is not https (access_control.allow_insecure_targets)")
     try:
         host, port = parse_authority(authority)
     except MalformedHost as error:

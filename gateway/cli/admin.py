@@ -221,7 +221,7 @@ def ask(
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         hint = " (state_dir cannot be read from the file, which is broken)" if broken else ""
-        raise NotDone(f"no daemon answers at {file}: {why}{hint}; --state-dir names its directory") from None
+        raise NotDone(f"no daemon answers at {file}: {why}{hint}; -c FILE or --state-dir names its directory") from None
     finally:
         connection.close()
     if status not in (200, 422):

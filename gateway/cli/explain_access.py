@@ -1,8 +1,8 @@
 """``ldap-gateway explain access``: which access rule decides about a request, rule by rule.
 
-Asks no directory: a local user is as the configuration has it, anybody else is in the groups that are named. Exit
-codes: 0 where the request would pass, 1 where not, 2 for a request that no proxy could ask about, 78 for a bad
-configuration.
+Somebody who is no local user is looked up in their directory, as a login does before the password; where ``--group``
+says what they are in, nothing is asked. Exit codes: 0 where the request would pass, 1 where not, 2 for a request that
+no proxy could ask about and for people who cannot be told, 78 for a bad configuration.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import MalformedAddress, parse_address
 from gateway.access.decision import Outcome
-from gateway.access.rules import AccessRules, Decision, Reading
+from gateway.access.rules import AccessRules, Decision, Reading, Step
 from gateway.access.session_cookies import CookieScopes
 from gateway.access.target import Malformed, Target, auth_request_target
+from gateway.cli.assumed_person import Person, person_of
 from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.config.layer import distinct
 from gateway.config.load import ConfigurationError, Snapshot, load
-from gateway.grants.mapping import Grants, Refused
-from gateway.identity import LOCAL, Account, Group, Identity, fold_name
+from gateway.config.schema import AccessRule
+from gateway.explain import WrongArguments
+from gateway.grants.mapping import Refused
+from gateway.identity import fold_name
 from gateway.printable import printable
 
 if TYPE_CHECKING:
-    from gateway.config.schema import Configuration
+    from gateway.access.client_address import Address
 
 REFUSED: Final = 1
 WRONG_ARGUMENTS: Final = 2
@@ -44,8 +48,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser("access", help="say which access rule decides about a request; exit 0 where it passes")
     parser.add_argument("--url", required=True, help="as in the browser: https://app.example.com/path?query")
     parser.add_argument("--user", metavar="[SERVER/]NAME", default="", help="who is logged in; without it: nobody")
-    parser.add_argument("--group", metavar="NAME", dest="groups", action="append", default=[],
-                        help="a group of theirs; for local users those of the configuration count, too")  # fmt: skip
+    parser.add_argument("--group", metavar="[SERVER/]NAME", dest="groups", action="append", default=[],
+                        help="a group, instead of those that they have; no directory is asked")  # fmt: skip
+    parser.add_argument("--token", metavar="LABEL", default="", help="the personal token that they come by")
     parser.add_argument("--method", default="GET", help="default: GET")
     parser.add_argument("--ip", metavar="ADDRESS", default="", help="the client's address; without it: unknown")
     add_files_option(parser)
@@ -59,24 +64,26 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         print_problems(error.problems)
         return CONFIGURATION_ERROR
-    configuration = snapshot.configuration
-    insecure = configuration.access_control.allow_insecure_targets
+    control = snapshot.configuration.access_control
     try:
-        target = _target(arguments.url, arguments.method, insecure=insecure)
+        if (arguments.groups or arguments.token) and not arguments.user:
+            raise WrongArguments("--group and --token need --user: whose?")
+        target = _target(arguments.url, arguments.method, insecure=control.allow_insecure_targets)
         client = parse_address(arguments.ip) if arguments.ip else None
-        identity = assumed(configuration, arguments.user, arguments.groups) if arguments.user else None
+        person = person_of(snapshot, arguments.user, arguments.groups) if arguments.user else None
     except MalformedAddress:
         return _wrong("--ip: expected an IP address")
-    except (Malformed, Refused) as error:
+    except (Malformed, Refused, WrongArguments) as error:
         return _wrong(str(error))
-    rules = AccessRules(configuration.access_control, [server.name for server in configuration.servers])
-    terms = rules.terms(identity) if identity else None
+    rules = AccessRules(control, [server.name for server in snapshot.configuration.servers])
+    terms = rules.terms(person.identity, arguments.token) if person else None
     decision = rules.decide(target, client, terms)
     print(f"{target.method} {target.url}")
-    print(printable(f"  from {client or 'an unknown address'}, {_described(configuration, identity)}"))
-    who = identity.label if identity else NOBODY
-    for line in explanation(snapshot, target, who, list(rules.explain(target, client, terms)), decision):
-        print(line)
+    print(printable(f"  from {client or 'an unknown address (--ip names one)'}, {_described(person, arguments.token)}"))
+    who = person.identity.label if person else NOBODY
+    explanation = Explanation(snapshot, client)
+    for line in explanation.lines(target, who, list(rules.explain(target, client, terms)), decision):
+        print(printable(line))
     return 0 if decision.outcome is Outcome.PASS else REFUSED
 
 
@@ -85,53 +92,69 @@ def _wrong(text: str) -> int:
     return WRONG_ARGUMENTS
 
 
-def _described(configuration: Configuration, identity: Identity | None) -> str:
+def _described(person: Person | None, token: str) -> str:
     """Somebody with what is taken for granted of them."""
-    if identity is None:
+    if person is None:
         return NOBODY
-    account = identity.account
-    groups = ", ".join(group.name or group.dn for group in account.groups)
-    described = f"{identity.label}, in {groups or 'no group (--group names some)'}"
-    if account.server != LOCAL:
-        return described
-    user = next((user for user in configuration.users if fold_name(user.username) == fold_name(account.username)), None)
-    if user is None:
-        return f"{described}; no local user of the configuration (SERVER/NAME names another server's)"
-    return f"{described}; disabled, so they cannot log in" if user.disabled else described
+    groups = ", ".join(group.name or group.dn for group in person.identity.account.groups)
+    by = f", by the personal token {token}" if token else ""
+    return f"{person.identity.label}, in {groups or 'no group'}{by}{person.remark}"
 
 
-def explanation(
-    snapshot: Snapshot, target: Target, who: str, readings: Sequence[Reading], decision: Decision
-) -> Iterator[str]:
-    """The lines: each rule that was looked at in each reading of the target's path, and what comes of it."""
-    for reading in readings:
-        yield f"path {ascii(reading.path)[1:-1] if not reading.path.isprintable() else reading.path}"
-        for step in reading.steps:
-            verdict = f"not met: {step.unmet}" if step.unmet else "met"
-            yield f"  {step.name} ({_place(snapshot, step.name)}): {verdict}"
-        made = reading.decision
-        yield f"  decides: {made.name}, {made.policy.name.lower()}: {_WORDS[made.outcome]}"
-    if len(readings) > 1:
-        yield f"The path can be read in {len(readings)} ways; the strictest counts."
-    yield f"{who} {_WORDS[decision.outcome]} ({decision.why})"
-    cookies = [(cookie.domain, cookie.portal_url) for cookie in snapshot.configuration.session.cookies]
-    scopes = CookieScopes(cookies, snapshot.configuration.public_url)
-    if decision.outcome is Outcome.CHALLENGE and scopes.for_host(target.host) is None:
-        yield "but no session cookie goes to this host, so browsers are refused (session.cookies)"
+class Explanation:
+    """How the rules of one configuration look at requests of one client."""
 
+    def __init__(self, snapshot: Snapshot, client: Address | None) -> None:
+        self._snapshot = snapshot
+        self._client = client
+        self._rules = snapshot.configuration.access_control.rules
+        self._keys = distinct(rule.name for rule in self._rules)
 
-def assumed(configuration: Configuration, name: str, groups: Sequence[str]) -> Identity:
-    """The identity of a local user, or of anybody in the groups that are named. Raises Refused as a login does."""
-    servers = [server.name for server in configuration.servers if name.lower().startswith(f"{server.name.lower()}/")]
-    server = max(servers, key=len, default=LOCAL)
-    username = name[len(server) + 1 :] if servers else name.removeprefix(f"{LOCAL}/")
-    held = tuple(Group(group, group if "=" in group else "", group) for group in groups)
-    account = Account(server, username, username, groups=held)
-    for user in configuration.users if server == LOCAL else ():
-        if fold_name(user.username) == fold_name(username):
-            own = tuple(Group(group, "", group) for group in user.groups)
-            account = Account(LOCAL, user.username, user.username, user.name, user.email, groups=(*own, *held))
-    return Identity("", "", account, Grants(configuration).grant(account), 0)
+    def lines(self, target: Target, who: str, readings: Sequence[Reading], decision: Decision) -> Iterator[str]:
+        """Each rule that was looked at in each reading of the target's path, and what comes of it."""
+        for reading in readings:
+            yield f"path {reading.path}"
+            yield from map(self._line, reading.steps)
+            made = reading.decision
+            yield f"  decides: {made.name}, {made.policy.name.lower()}: {_WORDS[made.outcome]}"
+        if len(readings) > 1:
+            yield f"The path can be read in {len(readings)} ways; the strictest counts."
+        yield f"{who} {_WORDS[decision.outcome]} ({decision.why})"
+        session = self._snapshot.configuration.session
+        cookies = [(cookie.domain, cookie.portal_url) for cookie in session.cookies]
+        scopes = CookieScopes(cookies, self._snapshot.configuration.public_url)
+        if decision.outcome is Outcome.CHALLENGE and scopes.for_host(target.host) is None:
+            yield "but no session cookie goes to this host, so browsers are refused (session.cookies)"
+
+    def _line(self, step: Step) -> str:
+        rule = self._rules[step.rule]
+        unmet = ", ".join(f"{name} ({self._asked(rule, name)})" for name in step.unmet)
+        return f"  {step.name} ({self._place(step.rule)}): {f'not met: {unmet}' if unmet else 'met'}"
+
+    def _asked(self, rule: AccessRule, criterion: str) -> str:
+        """What a rule asks for, as it is written."""
+        match criterion:
+            case "domain":
+                return ", ".join((*rule.domain, *rule.domain_regex))
+            case "networks":
+                return ", ".join(rule.networks) + ("" if self._client else "; --ip names an address")
+            case "query":
+                return " or ".join(
+                    " and ".join(f"{one.key} {one.operator} {one.value}".rstrip() for one in together)
+                    for together in rule.query
+                )
+            case "subject":
+                named = ("what its expressions name",) if rule.subject_is_named else ()
+                return " or ".join((*(" and ".join(together) for together in rule.subject), *named))
+            case _:
+                return ", ".join(getattr(rule, criterion))
+
+    def _place(self, index: int) -> str:
+        """File and line where a rule begins: that of its first key."""
+        path = ("access_control", "rules", fold_name(self._keys[index]))
+        origins = [self._snapshot.origins.get((*path, key), ())[-1:] for key in AccessRule.model_fields]
+        places = sorted((one for (one,) in filter(None, origins)), key=lambda one: (one.line, one.column))
+        return str(next((one for one in places if one.kind == "file"), self._snapshot.origin((*path, "policy"))))
 
 
 def _target(url: str, method: str, *, insecure: bool) -> Target:
@@ -142,8 +165,3 @@ def _target(url: str, method: str, *, insecure: bool) -> Target:
         raise Malformed("--url: expected a whole URL, such as https://app.example.com/path")
     sent = re.sub(r"(://[^/?]*)(?=\?|$)", r"\1/", _FRAGMENT.sub("", url), count=1)
     return auth_request_target([sent], [method], insecure=insecure)
-
-
-def _place(snapshot: Snapshot, rule: str) -> str:
-    """File and line of a rule, as its policy is written."""
-    return str(snapshot.origin(f"access_control.rules.{fold_name(rule)}.policy"))

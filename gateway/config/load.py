@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from .access_advice import doubtful_access
 from .checks import server_findings
 from .difference import pending_keys
 from .environment import read_environment
@@ -27,8 +28,9 @@ from .origin import DEFAULT, ConfigurationError, Given, Origin, Problem, Problem
 from .origin import Path as KeyPath
 from .presets import apply_presets
 from .reading import Content, Reading, anchored
-from .schema import Configuration
+from .schema import Configuration, QueryCondition
 from .schema.fields import Form
+from .schema.meant import meant
 from .schema.section import Finding, Place
 from .schema.shape import Leaf, Node, Table, Tables
 from .sources import read_file
@@ -233,20 +235,24 @@ def _validate(
         try:
             configuration = Configuration.model_validate(_plain(NATIVE, tree))
         except ValidationError as error:
+            wrong: dict[Place, None] = {}
             for detail in error.errors(include_url=False, include_context=True, include_input=False):
                 missing = detail["type"] == "missing"
                 if detail["type"] != "default_factory_not_called" and (complete or not missing):
                     path, origin = locate(NATIVE, tree, detail["loc"])
                     context = detail.get("ctx", {})
-                    message = _message(detail["type"], detail["msg"], context)
+                    message = _message(detail["type"], detail["msg"], context, detail["loc"])
                     if "item" in context:
                         _, origin = locate(NATIVE, tree, (*detail["loc"], context["item"]))
                     problems.add(origin, path, message + wording.hint(path, origin))
                 if problems.full:
                     return None
-                _take_out(NATIVE, tree, detail["loc"][:-1] if missing else detail["loc"])
+                wrong[detail["loc"][:-1] if missing else detail["loc"]] = None
+            for place in reversed(wrong):  # the last first: what is taken out of a list moves what stands behind it
+                _take_out(NATIVE, tree, place)
         else:
-            for finding in (*configuration.all_findings(), *server_findings(configuration, files=files)):
+            about_servers, about_access = server_findings(configuration, files=files), doubtful_access(configuration)
+            for finding in (*configuration.all_findings(), *about_servers, *about_access):
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
@@ -275,11 +281,13 @@ def _report(finding: Finding, tree: LayerTree, problems: Problems, wording: Word
     problems.add(origin, path, message, severity)
 
 
-def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
+def _message(kind: str, text: str, context: Mapping[str, Any], place: Place) -> str:
     """Pydantic's finding in the words of this configuration; never with the value."""
     match kind:
         case "missing":
             return "is needed"
+        case "extra_forbidden":  # conditions are values: whoever reads a layer does not look into them
+            return "unknown key" + meant(str(place[-1]), QueryCondition.model_fields)
         case "literal_error":
             return f"expected {context['expected']}".replace("'', ", "")
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from .origin import Path
 from .schema import Server
+from .schema.meant import asked, nearest
 from .schema.shape import Table, leaves
 
-NEAR: Final = 0.7
-"""How close (of 1) a key of the same table must be to be suggested."""
 NEAR_ELSEWHERE: Final = 0.9
-"""The same for a key of another table."""
-_LONGEST: Final = 64
+"""How close (of 1) a key of another table must be to be suggested; less will do for one of the same table."""
 _OURS: Final = frozenset(Server.model_fields)
 """Keys of a server that are our own; the others are Vault's names."""
 _OTHER_PROGRAMS: Final = {
@@ -46,12 +43,12 @@ def suggestion(path: Path, beside: Iterable[str], node: Table | None, known: Map
     ``path`` is that of the unknown key, ``beside`` are the keys given with it, ``node`` is the shape of its table,
     ``known`` holds every known key with its dotted path.
     """
-    wanted = path[-1].lower()[:_LONGEST]
+    wanted = path[-1].lower()
     siblings = node.keys.keys() if node else ()
     if path[0] == "servers" and len(path) > 2 and node:
-        found = _of_server(wanted, siblings, beside) if len(path) == 3 else _nearest(wanted, siblings, NEAR)
-        return _asked(found or _elsewhere(wanted, known_keys(node)))
-    return _asked(_nearest(wanted, siblings, NEAR) or _elsewhere(wanted, known))
+        found = _of_server(wanted, siblings, beside) if len(path) == 3 else nearest(wanted, siblings)
+        return asked(found or _elsewhere(wanted, known_keys(node)))
+    return asked(nearest(wanted, siblings) or _elsewhere(wanted, known))
 
 
 def _of_server(wanted: str, siblings: Iterable[str], beside: Iterable[str]) -> str:
@@ -60,19 +57,11 @@ def _of_server(wanted: str, siblings: Iterable[str], beside: Iterable[str]) -> s
         siblings = _OURS
     plain = wanted.replace("-", "_")
     named = next((ours for ours, theirs in _OTHER_PROGRAMS.items() if plain in theirs), "")
-    return named if named in siblings else _nearest(wanted, siblings, NEAR)
-
-
-def _nearest(wanted: str, keys: Iterable[str], near: float) -> str:
-    return next(iter(difflib.get_close_matches(wanted, keys, 1, near)), "")
+    return named if named in siblings else nearest(wanted, siblings)
 
 
 def _elsewhere(wanted: str, known: Mapping[str, str]) -> str:
-    return known.get(_nearest(wanted, known, NEAR_ELSEWHERE), "")
-
-
-def _asked(key: str) -> str:
-    return f'; did you mean "{key}"?' if key else ""
+    return known.get(nearest(wanted, known, NEAR_ELSEWHERE), "")
 
 
 def known_keys(root: Table) -> dict[str, str]:

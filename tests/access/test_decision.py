@@ -25,7 +25,9 @@ STATUS: list[tuple[Outcome, str, Caller, tuple[int, int, int], tuple[str, ...]]]
     (CHALLENGE, "DELETE", PROGRAM, (401, 401, 401), ("Vary", "WWW-Authenticate")),
     (BAD, "GET", BROWSER, (401, 401, 401), ("WWW-Authenticate",)),
     (BAD, "GET", PROGRAM, (401, 401, 401), ("WWW-Authenticate",)),
-    (FORBID, "GET", BROWSER, (403, 403, 403), ()),
+    (FORBID, "GET", BROWSER, (403, 403, 403), ("Link", "Vary")),
+    (FORBID, "POST", BROWSER, (403, 403, 403), ("Link", "Vary")),
+    (FORBID, "GET", SCRIPT, (403, 403, 403), ()),
     (FORBID, "GET", PROGRAM, (403, 403, 403), ()),
     (Outcome.MALFORMED, "GET", BROWSER, (403, 400, 400), ()),
     (Outcome.UNAVAILABLE, "GET", BROWSER, (503, 503, 503), ("Retry-After",)),
@@ -60,6 +62,7 @@ def test_a_page_opens_no_password_box(caller: Caller, basic: bool, scheme: str) 
 
 def test_a_browser_without_a_portal_is_no_loop() -> None:
     assert answer(CHALLENGE, FORWARD, caller=BROWSER).status == 401
+    assert answer(FORBID, FORWARD, caller=BROWSER).headers == (("Cache-Control", "no-store"),)
 
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"

@@ -137,7 +137,7 @@ def test_groups_are_left_out_whole() -> None:
     groups = dict(rendered.headers)["Remote-Groups"].split(",")
     assert groups == [f"group-{number:04}" for number in range(len(groups))]
     assert 4096 - 11 < len(rendered.block) <= 4096
-    assert rendered.dropped == (f"{500 - len(groups)} of 500 groups",)
+    assert rendered.dropped == (f"{500 - len(groups)} of 500 groups: no room (identity_headers.max_groups, max_size)",)
 
 
 def test_a_name_that_is_too_long_is_left_out_and_the_user_goes_last() -> None:

@@ -591,7 +591,7 @@ def test_explain_says_what_was_unmet() -> None:
         rule("bypass"),
     ])  # fmt: skip
     (reading,) = ours.explain(target("a.test/"), parse_address(AWAY), ours.terms(PEOPLE["bob"]))  # type: ignore[arg-type]
-    assert [step.unmet for step in reading.steps] == ["domain", "methods", "networks", "resources", "query", "subject", ""]
+    assert [step.unmet for step in reading.steps] == [("domain",), ("methods",), ("networks",), ("resources",), ("query",), ("subject",), (), ]
     assert reading.decision.rule == 6
     assert len(list(ours.explain(target("a.test/a;b"), None))) == 2
 

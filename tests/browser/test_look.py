@@ -31,14 +31,19 @@ def states(visitor: Visitor) -> Iterator[tuple[str, Page]]:
     yield "login", page
     page.goto(site.portal(f"/login?rm=POST&rd={site.app('/saved')}"))
     expect(page.get_by_text("app.example.com")).to_be_visible()
+    page.get_by_label("Keep me signed in").check()
     yield "unsent", page
     page.goto(site.app("/operations/x"))
     visitor.log_in(HUBERT, "wrong")
     expect(page.get_by_role("alert")).to_be_visible()
     yield "wrong", page
     visitor.log_in(HUBERT)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("may not")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("may not see app.example.com")
     yield "refused", page
+    page.goto(site.app("/operations/x"))
+    yield "forbidden", page
+    page.get_by_role("link", name="Who am I signed in as?").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("may not see app.example.com")
     page.goto(site.portal("/account"))
     page.get_by_label("Name", exact=True).fill("x" * 100)
     page.get_by_label("Hosts").fill("app.example.com *.a-name-of-a-host-that-is-rather-long.example.com grafana.example.com")

@@ -15,11 +15,16 @@ POLICIES = "expected 'bypass', 'authenticated', 'two_factor' or 'deny'"
 HOST = "expected a host such as app.example.com, or *.example.com"
 LOOSE = "is found anywhere, because it does not begin with ^"
 TOO_LARGE = "is too large once its repetitions are written out: use smaller numbers in {n,m}, or * and +"
+SUBJECTS = "expected user:NAME, group:NAME, group:DN, policy:NAME, role:NAME or token:NAME"
+PRESETS = "there are remote, auth-request, forwarded, grafana-proxy, grafana-jwt"
 NAMED = "a named group is User or Group, in this case: write (?:...) for any other"
 R = "access_control.rules"
 
 ROWS: list[tuple[str, str, list[str]]] = [
-    ("10: unknown policy", "{ policy = byass }", [f"error: {R}.rule.policy: {POLICIES}"]),
+    ("10: unknown policy", "{ policy = byass }", [f'error: {R}.rule.policy: {POLICIES}; did you mean "bypass"?']),
+    ("10: Authelia's words", "{ policy = one_factor }, { policy = allow }", [f'error: {R}.rule.policy: {POLICIES}; did you mean "authenticated"?', f'error: {R}.rule2.policy: {POLICIES}; did you mean "bypass"?']),
+    ("10: nobody's word", "{ policy = zzz }, { policy = 1 }", [f"error: {R}.rule.policy: {POLICIES}", f"error: {R}.rule2.policy: {POLICIES}"]),
+    ("10: one after another", '{ policy = zzz }, { policy = zzz }, { policy = deny, resources = "(" }', [f"error: {R}.rule.policy: {POLICIES}", f"error: {R}.rule2.policy: {POLICIES}", f"error: {R}.rule3.resources.0: not a regular expression: missing ): ("]),
     ("10: no policy", "{ domain = a.test }", [f"error: {R}.rule.policy: is needed"]),
     ("10: unknown key", "{ policy = deny, polcy = deny }", [f'error: {R}.rule.polcy: unknown key; did you mean "policy"?']),
     ("10: uncompilable", '{ policy = deny, resources = ["^/a", "^/("] }', [f"error: {R}.rule.resources.1: not a regular expression: missing ): ^/("]),
@@ -42,21 +47,30 @@ ROWS: list[tuple[str, str, list[str]]] = [
     ("10: bypass with a subject", '{ policy = bypass, subject = "user:a" }', [f"error: {R}.rule.subject: a bypass asks nobody who they are: use policy authenticated with a subject"]),
     ("10: bypass with a named group", '{ policy = bypass, resources = "^/(?P<User>.+)" }', [f"error: {R}.rule.policy: a bypass asks nobody who they are: use policy authenticated with a subject"]),
     ("10: subjects", '{ policy = deny, subject = ["ada", ["user:ada", "who:x"], []] }', [f"error: {R}.rule.subject.{index}: expected user:NAME, group:NAME, group:DN, policy:NAME, role:NAME or token:NAME" for index in range(3)]),
+    ("10: kinds of subjects", '{ policy = deny, subject = ["groups:dev", "group=dev", ["user:a", "usr:b"]] }', [f'error: {R}.rule.subject.{index}: {SUBJECTS}; did you mean "{text}"?' for index, text in enumerate(["group:dev", "group:dev", "user:b"])]),
+    ("10: a server that does not exist", '{ policy = deny, subject = ["group:corp/a", "group:crop/b", "group:cn=a/b,dc=x", "user:local/a"] }', [f"warning: {R}.rule.subject.1: there is no server crop; there are local, corp"]),
+    ("10: much like a server", '{ policy = deny, subject = "user:crop/b" }', [f"warning: {R}.rule.subject.0: there is no server crop; there are local, corp"]),
+    ("10: a name with a slash", '{ policy = deny, subject = "group:staff/b" }', []),
+    ("10: opens everything", "{ policy = bypass }", [f"warning: {R}.rule.policy: opens every path of every host to everybody: it has no criterion"]),
+    ("7: a bypass looks at no credential", "{ policy = bypass, domain = a.test, basic = false, headers = forwarded }", [f"warning: {R}.rule.basic: has no effect: a bypass looks at no credential"]),
+    ("10: the query is not in the path", r'{ policy = deny, resources = ["^/a\\?x=1", "^/a[?]x=", "^/a?b", "^/(?P<User>a)=", "^/s?q=", "^/a=b"] }', [f"warning: {R}.rule.resources.{index}: the query is no part of the path, so this finds nothing: use query = [{{ key = ... }}]" for index in (0, 1, 4)]),
     ("a token alone", '{ policy = authenticated, subject = "token:ci" }', [f"warning: {R}.rule.subject.0: people name their tokens themselves: add the user or group whose token it must be"]),
     ("no such role", '{ policy = authenticated, subject = "role:boss" }', [f"warning: {R}.rule.subject.0: there is no role of this name: guest, annotator, user, superuser, admin, system, root"]),
     ("hosts", '{ policy = deny, domain = ["a.test:443", "*.b.test", "a_b.test", "*", "https://a.test", "1.2.3"] }', [f"error: {R}.rule.domain.{index}: {HOST}" for index in (0, 3, 4, 5)]),
     ("methods", "{ policy = deny, methods = [GET, get] }", [f"error: {R}.rule.methods.1: expected a method in capitals, such as GET"]),
     ("networks", '{ policy = deny, networks = ["10.0.0.0/8", home] }', [f"error: {R}.rule.networks.1: expected a network such as 10.0.0.0/8, or a name of access_control.networks"]),
+    ("networks by name", "{ policy = deny, networks = [offce] }", [f'error: {R}.rule.networks.0: expected a network such as 10.0.0.0/8, or a name of access_control.networks; did you mean "office"?']),
+    ("query: unknown key", "{ policy = deny, query = [[{ key = a, operater = present }, { key = b, zzz = 1 }]] }", [f'error: {R}.rule.query.0.0.operater: unknown key; did you mean "operator"?', f"error: {R}.rule.query.0.1.zzz: unknown key"]),
     ("query: operator", "{ policy = deny, query = [{ key = a, operator = is }] }", [f"error: {R}.rule.query.0.0.operator: expected 'equal', 'not equal', 'present', 'absent', 'pattern' or 'not pattern'"]),
     ("query: pattern", '{ policy = deny, query = [[{ key = a }], { key = a, operator = pattern, value = "(" }] }', [f"error: {R}.rule.query.1: value: not a regular expression: missing ): ("]),
     ("query: no value", "{ policy = deny, query = [{ key = a, operator = present, value = x }] }", [f"error: {R}.rule.query.0: value: has no meaning with present"]),
     ("31: two_factor", "{ policy = two_factor }", [f"warning: {R}.rule.policy: two_factor is never satisfied: this version has no second factor"]),
-    ("no such preset", "{ policy = deny, headers = none }", [f"error: {R}.rule.headers: there is no preset none"]),
+    ("no such preset", "{ policy = deny, headers = none }", [f"error: {R}.rule.headers: there is no preset none; {PRESETS}"]),
     ("4: outside every cookie", "{ policy = authenticated, domain = [a.example.com, b.test] }", [f"warning: {R}.rule.domain: b.test is outside every domain of session.cookies: no login reaches it"]),
     ("10: shadowed", "{ policy = deny, domain = a.test }, { policy = bypass, domain = A.test, methods = GET }", [f"warning: {R}.rule2: can never be met: rule stands before it and takes all its requests"]),
-    ("two of a name", "{ name = x, policy = deny, methods = GET }, { name = X, policy = deny, methods = PUT }", []),
+    ("two of a name", "{ name = x, policy = deny, methods = GET }, { name = X, policy = deny, methods = PUT }", [f"warning: {R}.x (2).name: there is another rule X before it: logs cannot tell them apart"]),
 ]  # fmt: skip
-HEAD = 'users.a.disabled = true\npublic_url = "https://x.example.com"\nsession.cookies = [{ domain = example.com, portal_url = "https://x.example.com" }]\n'
+HEAD = 'servers.corp { host = localhost, search_base_dns = "dc=x" }\naccess_control.networks.office = "10.0.0.0/8"\nusers.a.disabled = true\npublic_url = "https://x.example.com"\nsession.cookies = [{ domain = example.com, portal_url = "https://x.example.com" }]\n'
 
 
 @pytest.mark.parametrize(("proves", "rules", "expected"), ROWS, ids=lambda value: str(value)[:40])
@@ -75,7 +89,7 @@ OTHERS: list[tuple[str, list[str]]] = [
     ('session.cookies = [{ domain = a.test, portal_url = "https://b.test" }]', ["error: session.cookies.a.test.portal_url: is not within the domain, so its cookie would be refused"]),
     ('session.cookies = [{ domain = a.test, portal_url = "http://a.test" }]', ["error: session.cookies.a.test.portal_url: expected https://: browsers keep no Secure cookie of another address"]),
     ("session { expiration = 60, inactivity = 120 }", ["warning: session.inactivity: is longer than session.expiration, so it never counts"]),
-    ("identity_headers.preset = mine", ["error: identity_headers.preset: there is no preset mine"]),
+    ("identity_headers.preset = mine", ["error: identity_headers.preset: there is no preset mine; " + PRESETS]),
     ("identity_headers { preset = mine, presets.mine { X-User = username, X-Phone = \"attr:phone\" } }", []),
     ("identity_headers.presets.mine { Set-Cookie = username }", ["error: identity_headers.presets.mine.Set-Cookie: expected a name of letters, digits and hyphens that means nothing else"]),
     ("identity_headers.presets.mine { X_User = username }", ["error: identity_headers.presets.mine.X_User: expected a name of letters, digits and hyphens that means nothing else"]),
@@ -85,13 +99,26 @@ OTHERS: list[tuple[str, list[str]]] = [
     ("access_control.redirect_ports = [0]", ["error: access_control.redirect_ports: expected a list of ports from 1 to 65535"]),
     ('access_control.redirect_hosts = ["a.test:1"]', ["error: access_control.redirect_hosts.0: expected a host such as app.example.com, without a port"]),
     ('access_control.default_redirect = "//evil.test"', ["error: access_control.default_redirect: expected a path such as /account, or an https:// URL"]),
-    ('access_control { redirect_ports = [8443, "9443"], default_redirect = "https://a.test/x" }', []),
+    ('access_control { redirect_ports = [8443, "9443"], redirect_hosts = a.test, default_redirect = "https://a.test/x" }', []),
+    ('access_control.default_redirect = "https://a.test/x"', ["warning: access_control.default_redirect: a.test is outside session.cookies and redirect_hosts: nobody is logged in there"]),
+    ('public_url = "https://a.test"\naccess_control.default_redirect = "https://a.test/x"', []),
+    ("access_control.accept = [personl]", ['error: access_control.accept.0: expected one of personal, clearml, vault, conjur; did you mean "personal"?', "warning: access_control.accept: without personal, the tokens that people make on the page of their account open nothing"]),
+    ("access_control.accept = [clearml]", ["warning: access_control.accept: without personal, the tokens that people make on the page of their account open nothing"]),
+    ("access_control.default_policy = one_factor", ["error: access_control.default_policy: expected 'deny' or 'authenticated'; did you mean \"authenticated\"?"]),
+    ("access_control.default_policy = bypass", ["error: access_control.default_policy: expected 'deny' or 'authenticated'"]),
+    ('trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "::/0"]', [f"warning: trusted_proxies.{index}: {network} is everybody: whoever reaches the gateway is believed to be any client, at any host" for index, network in ((1, "0.0.0.0/0"), (2, "::/0"))]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), OTHERS, ids=lambda value: str(value)[:60])
 def test_said_of_the_rest(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert said(tmp_path, f"users.a.disabled = true\n{text}") == expected
+
+
+def test_mappings_for_nobody(tmp_path: Path) -> None:
+    text = 'servers.corp { host = localhost, search_base_dns = "dc=x" }\ngroup_mappings = [{ group_dn = x, policies = [a] }]'
+    assert said(tmp_path, text) == ["warning: group_mappings.0: is for local users, and there are none: servers have group_mappings of their own"]
+    assert said(tmp_path, f"{text}\nusers.a.disabled = true") == []
 
 
 def test_rules_without_a_name_are_never_laid_over_each_other(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ FILES: list[tuple[str, str, list[str]]] = [
         "each item of a list",
         'trusted_proxies = ["10.0.0.0/33", "10.0.0.0/8", "foo"]\nlisten = [x, "127.0.0.1:1", y]',
         [
-            (f"error: trusted_proxies: item 0: {NETWORK}: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network;"
-            f" item 2: {NETWORK}: 'foo' does not appear to be an IPv4 or IPv6 network"),
-            f"error: listen: item 0: {ADDRESS}; item 2: {ADDRESS}",
+            (f"error: trusted_proxies: item 1: {NETWORK}: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network;"
+            f" item 3: {NETWORK}: 'foo' does not appear to be an IPv4 or IPv6 network"),
+            f"error: listen: item 1: {ADDRESS}; item 3: {ADDRESS}",
         ],
     ),
     (

@@ -223,6 +223,51 @@ async def check_grafana(site: Site) -> None:
     assert (await site.get("/", HTML, *claims, host="grafana.example.com")).status == 302
 
 
+# Cookies of the client, {s} is ada's session; what the application is sent of them, lines joined by |
+KEPT: list[tuple[list[str], str]] = [
+    (["{s}"], ""),
+    (["a=1; {s}; b=2"], "a=1; b=2"),
+    (["{s}; a=1"], "a=1"),
+    (["a=1; {s}"], "a=1"),
+    (["a=1;{s};b=2"], "a=1;b=2"),
+    (["{s}; __Host-gw=x; a=1"], "a=1"),
+    (["a=1; __Secure-gw=x; {s}; b=2"], "a=1; b=2"),
+    (["a=1", "{s}; b=2"], "a=1|b=2"),
+    (["a=1; __secure-gw=x; {s}; Secure-gw=1; gw=2; __Secure-gwx=3"], "a=1; __secure-gw=x; Secure-gw=1; gw=2; __Secure-gwx=3"),
+    (["a=__Secure-gw; {s}; b=\"x\"; c= __x"], "a=__Secure-gw; b=\"x\"; c= __x"),
+]
+
+
+async def check_what_applications_do_not_get(site: Site) -> None:
+    """7: no password, no token of ours and no session; the cookies of the application as they were."""
+    session = site.ada[1]
+    for host in ("app.example.com", "grafana.example.com"):
+        for lines, expected in KEPT:
+            cookies = [("Cookie", line.replace("{s}", session)) for line in lines]
+            seen = (await site.get("/x", *cookies, host=host)).seen.get("cookie", "")
+            assert seen.replace("|", "; ").rstrip("; ") == expected.replace("|", "; "), (lines, seen)
+        many = "; ".join(["a=1", *(f"__Secure-gw={index}" for index in range(5)), session, "b=2"])
+        assert session not in (await site.get("/x", ("Cookie", many), host=host)).seen.get("cookie", "")
+        proxied = ("Proxy-Authorization", BASIC[1])
+        for shown in ([BASIC], [proxied, site.ada], [("Authorization", "Bearer of-the-application"), site.ada]):
+            answer = await site.get("/x", *shown, host=host)
+            assert answer.status == 200, shown
+            assert not answer.seen.keys() & {"authorization", "proxy-authorization"}, shown
+    assert session not in (await site.get("/public", site.ada)).seen.get("cookie", "")
+
+
+async def check_who_may_not(site: Site) -> None:
+    """4: somebody who is signed in and may not see a page finds the way to the portal, which says more."""
+    answer = await site.get("/admin/?a='\"<&b", HTML, site.bob)
+    portal = f"https://auth.example.com/login?rd={site.url('/admin/?a%3D%27%22%3C%26b')}"
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (403, "text/html")
+    assert f'<p><a href="{portal}">'.encode() in answer.body
+    assert (answer.headers["cache-control"], "location" in answer.headers) == ("no-store", False)
+    for shown in ([site.bob], [HTML]):
+        plain = await site.get("/admin" if shown == [site.bob] else "/secret", *shown)
+        assert (plain.status, b"auth.example.com" in plain.body) == (403, False)
+
+
 async def check_path_tricks(site: Site) -> None:
     """12.6: no spelling of a path reaches another rule than the plain one."""
     for path in (
@@ -276,6 +321,8 @@ async def test_one_proxy(site: Site) -> None:
     await check_upgrades(site)
     await check_connection(site)
     await check_grafana(site)
+    await check_what_applications_do_not_get(site)
+    await check_who_may_not(site)
     await check_path_tricks(site)
     await check_host_confusion(site)
     await check_sessions_end(site)

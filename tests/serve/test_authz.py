@@ -206,6 +206,24 @@ async def test_the_way_back(room: Room) -> None:
     assert headers["location"].startswith("https://auth.example.org/login?rd=https://app.example.org/")
 
 
+async def test_who_may_not_is_told_more_by_the_portal(room: Room) -> None:
+    """4, 6: a page with a link, for a browser of somebody who is signed in; for everybody else a line."""
+    bob, ada = [("Cookie", f"__Secure-gw={(await room.session(name)).value}") for name in ("bob", "ada")]
+    form = ("Content-Type", "application/x-www-form-urlencoded")
+    portal = "https://auth.example.com/login?rd=https://app.example.com/admin"
+    for endpoint in ENDPOINTS:
+        status, headers, body = await ask(room, endpoint, f"{APP}/admin/%22%3E?x='\"<b>&y", HTML, bob)
+        link = f"{portal}/%2522%253E?x%3D%27%22%3Cb%3E%26y"
+        assert (status, headers["content-type"], "location" in headers) == (403, "text/html; charset=utf-8", False)
+        assert (headers["link"], headers["vary"]) == (f'<{link}>; rel="help"', "Accept, Cookie")
+        assert body.count(b"<a ") == 1 and f'<p><a href="{link}">'.encode() in body and len(body) < 1024
+        _, headers, body = await ask(room, endpoint, f"{APP}/admin", HTML, form, bob, method="POST")
+        assert (headers["link"], f'"{portal}&amp;rm=POST"'.encode() in body) == (f'<{portal}&rm=POST>; rel="help"', True)
+        for url, *shown in ((f"{APP}/admin", bob), (f"{APP}/secret", HTML, ada), (f"{APP}/secret", HTML), ("https://other.test/", HTML)):
+            status, headers, body = await ask(room, endpoint, url, *shown)
+            assert (status, body, "link" in headers) == (403, b"You may not see this.\n", False)
+
+
 # 1, 2, 5: what a client sends beside, or in place of, what the proxy says; nothing of it helps
 SPOOFS: list[tuple[str, str, Header]] = [
     *[("forward-auth", "ignored", header) for header in [
@@ -403,3 +421,58 @@ async def test_no_text_makes_the_gateway_stand_still(tmp_path: Path) -> None:
         for rest, status in asked:
             assert (await ask(room, "forward-auth", f"https://slow.example.com/{rest}"))[0] == status
         assert time.process_time() - began < 1.5
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+# section; the question without what stands here; what the log says of it
+TROUBLES = [
+    ("2", "forward-auth", "X-Forwarded-Uri", "X-Forwarded-Uri is missing"),
+    ("2", "forward-auth", "X-Forwarded-Proto", "X-Forwarded-Proto is missing"),
+    ("2", "auth-request", "X-Original-Method", "X-Original-Method is missing"),
+    ("3", "ext-authz", "X-Forwarded-Proto", "X-Forwarded-Proto is missing"),
+]
+
+
+@pytest.mark.parametrize(("section", "endpoint", "header", "reason"), TROUBLES)
+async def test_a_proxy_that_is_set_up_wrongly_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, section: str, endpoint: str, header: str, reason: str) -> None:
+    """Once in a minute and peer, in the log and to nobody else."""
+    async with room_of(tmp_path, CONFIGURATION) as room:
+        lines = question(endpoint, f"{APP}/x").split(b"\r\n")
+        sent = b"\r\n".join(line for line in lines if not line.startswith(header.encode()))
+        for _ in range(3):
+            assert header.encode() not in await room.raw(sent)
+        assert warned(caplog) == [f"{endpoint}: a question from 127.0.0.1 was refused: {reason}"]
+
+
+async def test_what_the_operator_can_change_is_named_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """2, 3: other peers, and targets by http; of targets that clients malform nothing is said."""
+    async with room_of(tmp_path, CONFIGURATION + '\ntrusted_proxies = "192.0.2.0/24"') as room:
+        for _ in range(3):
+            assert (await ask(room, "forward-auth", f"{APP}/x"))[0] == 403
+        assert warned(caplog) == ["forward-auth: a question from 127.0.0.1 was refused: it is not in trusted_proxies"]
+    caplog.clear()
+    (tmp_path / "b").mkdir()
+    async with room_of(tmp_path / "b", CONFIGURATION) as room:
+        for url in (f"{APP}/x#y", f"{APP}/%zz", f"{APP}/x", "https://a:b@app.example.com/"):
+            await ask(room, "auth-request", url)
+        assert warned(caplog) == []
+        for _ in range(2):
+            assert (await ask(room, "auth-request", "http://app.example.com/"))[0] == 403
+        reason = "the target is not https (access_control.allow_insecure_targets)"
+        assert warned(caplog) == [f"auth-request: a question from 127.0.0.1 was refused: {reason}"]
+
+
+async def test_groups_that_are_left_out_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """5: once for a session; once a minute where each request shows the password."""
+    text = CONFIGURATION.replace("groups = [guests]", 'groups = [guests, "a,b"]', 1)
+    told = "identity headers of local/bob: 1 of 2 groups: a comma in the name (identity_headers.comma_groups)"
+    async with room_of(tmp_path, text) as room:
+        made = await room.session("bob")
+        for headers in ([("Cookie", f"__Secure-gw={made.value}")], [("Authorization", basic("bob", "lovelace"))]):
+            for _ in range(2):
+                status, answered, _ = await ask(room, "forward-auth", f"{APP}/x", *headers)
+                assert (status, answered["remote-groups"]) == (200, "guests")
+        assert warned(caplog) == [told]

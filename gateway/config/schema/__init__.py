@@ -82,7 +82,8 @@ class Configuration(Section):
     """The whole configuration, frozen."""
 
     listen: Addresses = (TcpAddress("127.0.0.1", 8008),)
-    """Where HTTP is served: ``host:port``, ``[v6]:port`` or ``unix:PATH``."""
+    """Where HTTP is served: ``host:port``, ``[v6]:port`` or ``unix:PATH`` (mode 0660, for members of the daemon's
+    group)."""
     state_dir: PathText = Path("var")
     """Directory of the key ring and the SQLite file. Default: ``$STATE_DIRECTORY``, else ``var``."""
     public_url: WebUrl = Field(default_factory=_first_listener)
@@ -95,7 +96,7 @@ class Configuration(Section):
     """Administrators: ``user:NAME`` for a local user, ``user:SERVER/NAME`` for one of a directory, ``group:NAME`` for a
     group of any server and of local users, ``group:SERVER/NAME`` for a group of one server, ``group:DN``."""
     group_mappings: tuple[GroupMapping, ...] = ()
-    """What membership in groups gives to local users, in order."""
+    """What membership in groups gives to local users alone, in order; people of a directory have ``servers[]``."""
     http: Http = Field(default_factory=Http)
     reload: Reload = Field(default_factory=Reload)
     store: Store = Field(default_factory=Store)
@@ -232,7 +233,7 @@ class Configuration(Section):
             if rule.headers and rule.headers not in self.identity_headers.known:
                 rests_on = (("identity_headers", "presets"),)
                 place = ("access_control", "rules", index, "headers")
-                yield Finding(place, f"there is no preset {rule.headers}", rests_on=rests_on)
+                yield Finding(place, self.identity_headers.unknown(rule.headers), rests_on=rests_on)
             if rule.policy == "authenticated" and (outside := self._outside(rule.domain)):
                 message = f"{outside} is outside every domain of session.cookies: no login reaches it"
                 place, cookies = ("access_control", "rules", index, "domain"), ("session", "cookies")

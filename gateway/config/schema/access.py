@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from gateway.access.client_address import parse_network
 from gateway.access.hosts import MalformedHost, parse_host
+from gateway.access.subjects import KINDS
 
 from .fields import (
     ExactTexts,
@@ -27,11 +29,35 @@ from .fields import (
     conditions,
     no_items,
 )
+from .meant import asked, meant, nearest
 from .regexes import named_groups, regex_problem, regex_warning
 from .section import Finding, Section
 from .shadowed import shadowing
 
+_ELSEWHERE: Final = {
+    "one_factor": "authenticated", "onefactor": "authenticated", "1fa": "authenticated", "auth": "authenticated",
+    "allow": "bypass", "public": "bypass", "none": "bypass", "twofactor": "two_factor", "2fa": "two_factor",
+    "block": "deny", "forbid": "deny", "reject": "deny",
+}  # fmt: skip
+"""What policies are called in other programs, Authelia above all."""
+
+
+def _one_of(*policies: str) -> BeforeValidator:
+    """A check that names what may have been meant."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value not in policies:
+            there = f"{', '.join(map(repr, policies[:-1]))} or {policies[-1]!r}"
+            known = {word: policy for word, policy in _ELSEWHERE.items() if policy in policies}
+            message = f"expected {there}{meant(value, policies, known)}"
+            raise PydanticCustomError("value", "{message}", {"message": message})
+        return value
+
+    return BeforeValidator(check)
+
+
 PolicyName = Literal["bypass", "authenticated", "two_factor", "deny"]
+DefaultPolicy = Literal["deny", "authenticated"]
 Operator = Literal["equal", "not equal", "present", "absent", "pattern", "not pattern"]
 SUBJECT: Final = re.compile(r"(?:user|group|policy|role|token):\s*\S.*", re.IGNORECASE | re.DOTALL)
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
@@ -78,7 +104,7 @@ class AccessRule(Section):
     subject: Subjects = ()
     """Who: a list of alternatives, each ``user:``, ``group:``, ``policy:``, ``role:`` or ``token:`` with a name, or a
     list of such that must all hold."""
-    policy: PolicyName
+    policy: Annotated[PolicyName, _one_of(*get_args(PolicyName))]
     """``bypass``: nobody need log in. ``authenticated``: somebody must have. ``two_factor``: so far nobody may.
     ``deny``: nobody may."""
     basic: OptionalFlag = None
@@ -106,7 +132,12 @@ class AccessRule(Section):
     @property
     def speaks_of_somebody(self) -> bool:
         """Whether it has a subject, named groups of regular expressions included."""
-        return bool(self.subject) or any(map(named_groups, (*self.domain_regex, *self.resources)))
+        return bool(self.subject) or self.subject_is_named
+
+    @property
+    def subject_is_named(self) -> bool:
+        """Whether its expressions have named groups."""
+        return any(map(named_groups, (*self.domain_regex, *self.resources)))
 
     def _domain_findings(self) -> Iterator[Finding]:
         for index, domain in enumerate(self.domain):
@@ -119,6 +150,7 @@ class AccessRule(Section):
         for index, together in enumerate(self.subject):
             if not together or not all(SUBJECT.fullmatch(text) for text in together):
                 message = "expected user:NAME, group:NAME, group:DN, policy:NAME, role:NAME or token:NAME"
+                message += next(filter(None, map(_meant_subject, together)), "")
                 yield Finding(("subject", index), message)
                 continue
             kinds = {text.partition(":")[0].lower() for text in together}
@@ -137,7 +169,7 @@ class AccessRule(Section):
 class AccessControl(Section):
     """Who may reach what behind the proxies that ask: the first rule that is met decides."""
 
-    default_policy: Literal["deny", "authenticated"] = "deny"
+    default_policy: Annotated[DefaultPolicy, _one_of(*get_args(DefaultPolicy))] = "deny"
     """What holds where no rule is met."""
     rules: Annotated[tuple[AccessRule, ...], KeyedBy("name")] = ()
     """Rules, in order."""
@@ -163,13 +195,14 @@ class AccessControl(Section):
             for place, network in enumerate(rule.networks):
                 if network not in self.networks and not _is_network(network):
                     message = "expected a network such as 10.0.0.0/8, or a name of access_control.networks"
+                    message += asked(nearest(network, self.networks))
                     yield Finding(("rules", index, "networks", place), message, rests_on=(("networks",),))
         for index, earlier in shadowing(self.rules, self.networks):
             message = f"can never be met: {self.rules[earlier].name} stands before it and takes all its requests"
             yield Finding(("rules", index), message, "warning", rests_on=(("rules", earlier),))
         for index, dialect in enumerate(self.accept):
             if dialect not in _DIALECTS:
-                yield Finding(("accept", index), f"expected one of {', '.join(_DIALECTS)}")
+                yield Finding(("accept", index), f"expected one of {', '.join(_DIALECTS)}{meant(dialect, _DIALECTS)}")
         for index, host in enumerate(self.redirect_hosts):
             try:
                 parse_host(host)
@@ -177,6 +210,13 @@ class AccessControl(Section):
                 yield Finding(("redirect_hosts", index), "expected a host such as app.example.com, without a port")
         if not _is_way_back(self.default_redirect):
             yield Finding(("default_redirect",), "expected a path such as /account, or an https:// URL")
+
+
+def _meant_subject(text: str) -> str:
+    """``groups:dev`` or ``group=dev``; nothing where it is well."""
+    kind, separator, name = text.partition(":" if ":" in text else "=")
+    found = nearest(kind.strip().lower(), KINDS)
+    return asked(f"{found}:{name.strip()}") if separator and found and not SUBJECT.fullmatch(text) else ""
 
 
 def _is_network(text: str) -> bool:

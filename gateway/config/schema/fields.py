@@ -145,7 +145,7 @@ class ItemError(ValueError):
 def _every(parse: Callable[[str], T], items: Sequence[str]) -> tuple[T, ...]:
     """Every item parsed.
 
-    :raises ItemError: naming each item that cannot be; where there are several, by its index.
+    :raises ItemError: naming each item that cannot be; where there are several, by its position, from 1.
     """
     parsed: list[T] = []
     refused: dict[int, str] = {}
@@ -153,7 +153,7 @@ def _every(parse: Callable[[str], T], items: Sequence[str]) -> tuple[T, ...]:
         try:
             parsed.append(parse(item))
         except ValueError as error:
-            refused[index] = f"item {index}: {error}" if len(items) > 1 else str(error)
+            refused[index] = f"item {index + 1}: {error}" if len(items) > 1 else str(error)
     if refused:
         raise ItemError("; ".join(refused.values()), next(iter(refused)))
     return tuple(parsed)

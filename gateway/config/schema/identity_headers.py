@@ -75,7 +75,7 @@ class IdentityHeaders(Section):
 
     def findings(self) -> Iterator[Finding]:
         if self.preset not in self.known:
-            yield Finding(("preset",), f"there is no preset {self.preset}", rests_on=(("presets",),))
+            yield Finding(("preset",), self.unknown(self.preset), rests_on=(("presets",),))
         for preset, headers in self.presets.items():
             seen: set[str] = set()
             if not 0 < len(headers) <= MOST_HEADERS:
@@ -94,6 +94,10 @@ class IdentityHeaders(Section):
     def known(self) -> Mapping[str, Mapping[str, str]]:
         """Every preset: header to field, by name."""
         return {**BUILT_IN, **self.presets}
+
+    def unknown(self, preset: str) -> str:
+        """What to say of a preset that does not exist."""
+        return f"there is no preset {preset}; there are {', '.join(self.known)}"
 
     def encoding_of(self, preset: str) -> str:
         """The encoding of a preset's values."""

@@ -76,13 +76,13 @@ class GroupMapping(Section):
     group_dn: Text = ""
     """The group as the directory names it, or ``*`` for everyone."""
     org_role: OrgRole = ""
-    """Grafana role: Viewer, Editor, Admin or None. So far it counts only as a match for ``require_mapping``."""
+    """Grafana role: Viewer, Editor, Admin or None. That of ``org_id`` 1 is in ``X-WEBAUTH-ROLE``."""
     org_id: Annotated[Int, Field(ge=1)] = 1
     """Grafana organisation."""
     grafana_admin: OptionalFlag = None
-    """Grafana server administrator. So far it counts only as a match for ``require_mapping``."""
+    """Grafana server administrator. Not in a header; it counts as a match for ``require_mapping``."""
     policies: Texts = ()
-    """Vault policies; those of all matching rows add up."""
+    """Policies of the Vault API and for subjects ``policy:NAME`` of access rules; those of all matching rows add up."""
     clearml_role: ClearmlRole = ""
     """ClearML role; the highest of all matching rows counts."""
     admin: Flag = False

@@ -3,7 +3,8 @@
 ===============================  ===================================================================================
 ``GET /admin/sessions``          what counts, or would if its owner were let in (``barred``); ``?kind=``: ``session``,
                                  ``personal`` or ``access_key`` alone; ``?user=``: of one person. Else it comes in
-                                 pages: where ``next`` is not empty, ``?after=`` it there is more
+                                 pages: where ``next`` is not empty, ``?after=`` it there is more. ``ends``: if nobody
+                                 uses it; ``expires``: in any case
 ``POST /admin/sessions/revoke``  ``{"accessor": "..."}``: that one; ``{"user": "...", "kind": "session"}``: all of a
                                  kind; ``{"user": "..."}``: everything, ClearML tokens included. Answers how many
                                  of each kind were ended
@@ -130,6 +131,8 @@ def _view(live: Live, row: TokenRow) -> dict[str, Any]:
     return {
         "accessor": row.accessor, "kind": row.kind, "label": row.label, "created": utc(row.created_at),
         "used": utc(used_at) if used_at else "", "used_from": row.last_used_from,
-        "ends": "" if ends_at is None else utc(ends_at), "domain": row.domain, "remembered": row.remember,
+        "ends": "" if ends_at is None else utc(ends_at),
+        "expires": "" if row.expires_at is None else utc(row.expires_at),
+        "domain": row.domain, "remembered": row.remember,
         "hosts": list(limits.hosts), "paths": list(limits.paths),
     }  # fmt: skip

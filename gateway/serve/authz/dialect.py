@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.access.client_address import MalformedAddress
+from gateway.access.client_address import UNIX_PEER, MalformedAddress, parse_address
 from gateway.access.decision import Endpoint, Outcome, answer, caller_of
 from gateway.access.redirects import login_location
-from gateway.access.target import Malformed
+from gateway.access.target import Malformed, Misconfigured
+from gateway.grants.lockout import address_key
 from gateway.serve.authz.judge import Judge, Verdict
 from gateway.serve.authz.question import FORWARDED_FOR, Asker, Clients, Headers, Question, read_target, urls_of
 from gateway.serve.authz.reply import ReadyResponse, Reply, refusing
+from gateway.serve.authz.seldom import Seldom
 from gateway.serve.client import peer_of
 from gateway.sessions import Stale
 from gateway.store.interface import StoreError
@@ -48,6 +50,7 @@ class Authz:
         self._insecure = live.configuration.access_control.allow_insecure_targets
         self._clients = Clients(live.access.trusted)
         self._judge = Judge(live)
+        self._seldom = Seldom()
         self.holders = self._judge.holders
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint) -> ReadyResponse:
@@ -55,12 +58,17 @@ class Authz:
         now = int(time.time())
         keep_alive = request.keep_alive and not request.body_exists
         try:
-            asker = self.asker(endpoint, request.method, request.headers, peer_of(request))
+            peer = peer_of(request)
+            asker = self.asker(endpoint, request.method, request.headers, peer)
             if asker is None:
+                self._warn(endpoint, peer, "it is not in trusted_proxies", now)
                 return ReadyResponse(_refusal(Outcome.FORBID, endpoint), now, keep_alive=keep_alive)
             question = self._question(asker, urls_of(endpoint, request.raw_path, request.headers))
         except (Malformed, MalformedAddress) as error:
-            log.debug("%s: malformed question: %s", endpoint, error)
+            if isinstance(error, Misconfigured):
+                self._warn(endpoint, peer, str(error), now)
+            else:
+                log.debug("%s: malformed question: %s", endpoint, error)
             return ReadyResponse(_refusal(Outcome.MALFORMED, endpoint), now, keep_alive=keep_alive)
         try:
             verdict = await self._judge.judge(question, now)
@@ -85,6 +93,14 @@ class Authz:
         verdict = self._judge.judge_at_once(question, now)
         return None if verdict is None else KnownAnswer(self._said(question, verdict), verdict.holder, asker.address)
 
+    def _warn(self, endpoint: Endpoint, peer: str, reason: str, now: int) -> None:
+        """Say what is wrong with a proxy, of which its users see no more than that nothing works."""
+        network = "a unix socket" if peer == UNIX_PEER else address_key(parse_address(peer)).shown
+        untold = self._seldom.untold((network, endpoint, reason), now)
+        if untold is not None:
+            more = f"; {untold} more since the last line like this" if untold else ""
+            log.warning("%s: a question from %s was refused: %s%s", endpoint, network, reason, more)
+
     def _question(self, asker: Asker, urls: Sequence[str]) -> Question:
         return Question(asker, read_target(asker, urls, insecure=self._insecure))
 
@@ -92,15 +108,22 @@ class Authz:
         target, endpoint = question.target, question.asker.endpoint
         if verdict.outcome is Outcome.PASS:
             return self.holders.passing(verdict.holder, endpoint, verdict.decision.headers)
-        location = ""
-        scope = self._access.scopes.for_host(target.host)
-        if verdict.outcome is Outcome.CHALLENGE and scope is not None:
-            location = login_location(scope.portal_url, target.url, target.method, self._access.return_urls)
         said = answer(
             verdict.outcome, endpoint, method=target.method, caller=caller_of(target.method, question.asker.headers),
-            location=location, basic=verdict.decision.basic, retry_seconds=verdict.retry_seconds,
+            location=self._location(question, verdict), basic=verdict.decision.basic,
+            retry_seconds=verdict.retry_seconds,
         )  # fmt: skip
         return refusing(said, verdict.outcome)
+
+    def _location(self, question: Question, verdict: Verdict) -> str:
+        """Where the portal tells a person more; empty where no other login would help."""
+        helps = verdict.outcome is Outcome.CHALLENGE or (verdict.outcome is Outcome.FORBID and verdict.holder)
+        scope = self._access.scopes.for_host(question.target.host) if helps else None
+        if scope is None:
+            return ""
+        return login_location(
+            scope.portal_url, question.target.url, question.target.method, self._access.return_urls
+        )
 
 
 def _refusal(outcome: Outcome, endpoint: Endpoint) -> Reply:

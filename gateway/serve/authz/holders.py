@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,7 @@ from gateway.access.subjects import Terms
 from gateway.directory.recheck import Standing
 from gateway.identity import LOCAL, fold_name
 from gateway.serve.authz.reply import Reply, passing
+from gateway.serve.authz.seldom import Seldom
 from gateway.sessions import Stale
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
@@ -91,6 +94,7 @@ class Holders:
         self._realm = frozenset(map(fold_name, (LOCAL, *realm)))
         self._most = live.configuration.tokens.cache_size
         self._version = VersionOfTurn(live.store)
+        self._seldom = Seldom()
         self._anonymous: dict[tuple[Endpoint, str], Reply] = {}
 
     def lives(self, holder: Holder, now: int) -> bool:
@@ -210,11 +214,16 @@ class Holders:
             headers = presets.render(holder.identity, preset) if holder else presets.anonymous(preset)
             reply = replies[endpoint, preset] = passing(endpoint, headers)
             if holder and headers.dropped:
-                log.warning("identity headers of %s: %s", holder.identity.label, "; ".join(headers.dropped))
+                self._warn(holder.identity, preset, headers.dropped)
         return reply
 
     def _in_realm(self, identity: Identity) -> bool:
         return fold_name(identity.account.server) in self._realm
+
+    def _warn(self, identity: Identity, preset: str, dropped: Sequence[str]) -> None:
+        """Who shows a password with each request is rendered each time, and told of once in a while."""
+        if self._seldom.untold((identity.id, preset), int(time.time())) is not None:
+            log.warning("identity headers of %s: %s", identity.label, "; ".join(dropped))
 
     def _holder(self, key: Key, identity: Identity, label: str = "") -> Holder:
         """With what was made of the same identity before."""

@@ -29,6 +29,23 @@ _WORDS: Final = {
     Outcome.UNAVAILABLE: "Whether you may see this cannot be decided now. Please try again.",
     Outcome.THROTTLED: "Too many attempts. Please try again later.",
 }
+_REFUSED: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>You may not see this</title>
+</head>
+<body style="margin:10vh auto;max-width:26rem;padding:0 1rem;background:canvas;font-family:system-ui,sans-serif">
+<main>
+<h1>You may not see this</h1>
+<p><a href="{}">Who am I signed in as?</a></p>
+</main>
+</body>
+</html>
+"""
+"""For whoever is signed in, and may not; the portal tells them more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +93,12 @@ def passing(endpoint: Endpoint, identity: Rendered) -> Reply:
 
 def refusing(said: Answer, outcome: Outcome) -> Reply:
     """Any other answer, with a line for the person who may see it."""
-    location = dict(said.headers).get("Location", "")
-    if location:
-        kind, body = "text/html; charset=utf-8", f'<a href="{html.escape(location)}">Log in</a>\n'
+    headers = dict(said.headers)
+    kind = "text/html; charset=utf-8"
+    if location := headers.get("Location"):
+        body = f'<a href="{html.escape(location)}">Log in</a>\n'
+    elif link := headers.get("Link"):
+        body = _REFUSED.format(html.escape(link[1 : link.index(">")]))
     else:
         kind, body = "text/plain; charset=utf-8", f"{_WORDS[outcome]}\n"
     return Reply(said.status, _head(said.status, len(body), kind, said.headers), body.encode("ascii"))

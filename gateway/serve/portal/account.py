@@ -29,7 +29,11 @@ _DONE: Final = {
     "token": "The token is revoked.",
 }
 """What a page says of what was just done, by the word in its URL."""
+_MOST_SESSIONS: Final = 20
+"""On the page; whoever has more ends all others at once."""
 _FORM: Final = ("label", "hosts", "paths", "days")
+TOKEN_FIELDS: Final = (*_FORM, "once")
+"""Of ``POST /account/tokens``."""
 
 
 async def show_account(call: Call) -> web.Response:
@@ -50,9 +54,10 @@ async def account_page(
             {"title": link.title, "url": link.url}
             for link in await call.reach.links(live.access.rules.terms(identity), call.client)
         ],
-        "sessions": [
-            shown_session(live, row, session.accessor) for row in await live.sessions.list(identity.id, call.now)
-        ],
+        "sessions": sorted(
+            (shown_session(live, row, session.accessor) for row in await live.sessions.list(identity.id, call.now)),
+            key=lambda shown: (shown["current"], shown["last_used_at"]), reverse=True,
+        ),
         "tokens": [shown_token(live, row) for row in await live.personal.list(identity.id, call.now)],
     }
     if call.as_json:
@@ -61,9 +66,8 @@ async def account_page(
     words = {name: form.get(name, "") for name in _FORM}
     words["days"] = words["days"] or str(longest_days)
     words["once"] = mint()
-    return call.page(
-        "account", {**data, "form": words, "longest_days": longest_days, "done": done, "error": error}, status=status
-    )
+    words_of_page = {"form": words, "longest_days": longest_days, "most_sessions": _MOST_SESSIONS}
+    return call.page("account", {**data, **words_of_page, "done": done, "error": error}, status=status)
 
 
 async def make_token(call: Call, fields: Fields) -> web.Response:

@@ -37,6 +37,7 @@ LOGIN: Final = "/api/login"
 _NOT_OURS: Final = "This was not sent by a page of this site. Go back, reload the page, and try again."
 _UNTOLD: Final = "Your browser does not tell which page sent this. Open this site by https, with a current browser."
 """Browsers tell it to https alone, and hide the origin of a page that tells no referrer."""
+_UNSAID: Final = "what changes something must say that this site sent it; programs send the header Origin: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Route:
 
     get: Reader | None = None
     post: Changer | None = None
+    fields: tuple[str, ...] = ()
+    """What a POST may hold."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -68,12 +71,12 @@ ROUTES: Final = {
     "/login": Route(get=login.show_login),
     "/logout": Route(get=login.show_logout),
     "/account": Route(get=account.show_account),
-    "/account/tokens": Route(post=account.make_token),
-    "/account/tokens/revoke": Route(post=account.revoke_token),
-    "/account/sessions/revoke": Route(post=account.revoke_session),
+    "/account/tokens": Route(post=account.make_token, fields=account.TOKEN_FIELDS),
+    "/account/tokens/revoke": Route(post=account.revoke_token, fields=("accessor",)),
+    "/account/sessions/revoke": Route(post=account.revoke_session, fields=("accessor",)),
     "/account/sessions/revoke-others": Route(post=account.revoke_other_sessions),
-    LOGIN: Route(post=login.log_in),
-    "/api/logout": Route(post=login.log_out),
+    LOGIN: Route(post=login.log_in, fields=("user", "password", "remember", "rd")),
+    "/api/logout": Route(post=login.log_out, fields=("rd",)),
     "/api/session": Route(get=login.show_session),
 }
 
@@ -140,8 +143,9 @@ async def _performed(call: Call) -> web.Response:
         if "Sec-Fetch-Site" in call.request.headers:
             raise Refusal(403, _NOT_OURS, title=title)
         links = [(f"Sign in at {urlsplit(url).netloc}", f"{url}/login")] if url.startswith("https:") else ()
-        raise Refusal(403, _UNTOLD, title=title, links=links)
-    return await route.post(call, await read_fields(call.request, call.live.configuration.http))
+        text = f"{_UNSAID}{min(call.place.origins)}" if call.as_json else _UNTOLD
+        raise Refusal(403, text, title=title, links=links)
+    return await route.post(call, await read_fields(call.request, call.live.configuration.http, route.fields))
 
 
 def _is_ours(call: Call) -> bool:

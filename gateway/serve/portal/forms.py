@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from gateway.printable import printable
 from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, parse_json, read_body
 
 if TYPE_CHECKING:
     from gateway.config.schema.process import Http
 
 MOST_FIELDS: Final = 50
+_LONGEST_NAME: Final = 64
+"""Characters of a field's name that are told."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON may hold and nothing else."""
 JSON: Final = "application/json"
@@ -103,8 +106,10 @@ def speaks_json(request: web.BaseRequest) -> bool:
     return JSON in accept or request.method != "POST"
 
 
-async def read_fields(request: web.BaseRequest, http: Http) -> Fields:
-    """Read the fields of a POST. Raises Refusal."""
+async def read_fields(request: web.BaseRequest, http: Http, known: Collection[str]) -> Fields:
+    """Read the fields of a POST. Raises Refusal, also where one is not known: ``host`` must not make a token for all
+    hosts.
+    """
     if any(value.strip().lower() != "identity" for value in request.headers.getall("Content-Encoding", [])):
         raise Refusal(415, "a body must not be compressed")
     kind = kind_of(request)
@@ -116,7 +121,12 @@ async def read_fields(request: web.BaseRequest, http: Http) -> Fields:
         raise Refusal(413, f"a body may have {http.max_login_body} bytes") from None
     except BodyTooSlow:
         raise Refusal(408, "the body did not come in time") from None
-    return Fields(_of_json(body, http) if kind == JSON else _of_form(body))
+    values = _of_json(body, http) if kind == JSON else _of_form(body)
+    unknown = next((name for name in values if name not in known), None)
+    if unknown is not None:
+        there = f"there are {', '.join(known)}" if known else "there are none"
+        raise Refusal(400, f"unknown field {printable(unknown, _LONGEST_NAME)}; {there}")
+    return Fields(values)
 
 
 def _of_json(body: bytes, http: Http) -> Mapping[str, Any]:

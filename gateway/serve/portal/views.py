@@ -22,12 +22,15 @@ def shown_person(identity: Identity) -> dict[str, Any]:
 
 
 def shown_session(live: Live, row: TokenRow, current: str) -> dict[str, Any]:
-    """One session; times in seconds since 1970. ``current`` is the accessor of the one that asks."""
+    """One session; times in seconds since 1970. ``current`` is the accessor of the one that asks.
+
+    ``ends_at`` is when it ends if nobody uses it, ``expires_at`` when it does in any case.
+    """
     return {
         "accessor": row.accessor, "current": row.accessor == current, "domain": row.domain,
         "remembered": row.remember, "address": row.last_used_from, "created_at": row.created_at,
         "last_used_at": max(row.created_at, row.last_used_at or 0, live.activity.last(row.hash)),
-        "expires_at": row.expires_at,
+        "expires_at": row.expires_at, "ends_at": int(live.sessions.ends_at(row)),
     }  # fmt: skip
 
 
