@@ -23,6 +23,7 @@ from gateway.gate import Turns
 from gateway.gentle import let_others_first
 from gateway.identities import Identities
 from gateway.login import Login
+from gateway.serve.authz.seldom import Seldom
 from gateway.sessions import Sessions
 from gateway.store.interface import Layer, SettingChange
 from gateway.store.sealing import Sealer, load_master_key
@@ -82,6 +83,8 @@ class Live:
     """Changes the configuration."""
     answers: Answers = field(default_factory=Answers)
     """What known tokens were answered."""
+    strangers: Seldom = field(default_factory=Seldom)
+    """Which refusals of unknown tokens the audit trail of the Vault dialect has."""
     requests: int = 0
     """Requests that hold it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -221,6 +224,7 @@ class Runtime:
             await live.identities.save_local_users(int(time.time()))
             await asyncio.gather(*(server.pool.start() for server in servers))
             await self._warn_of_closed_doors(live)
+            await self._warn_of_revoked_root(live)
             undo.pop_all()
         return live
 
@@ -268,6 +272,12 @@ class Runtime:
                 "nobody of %s can log in, administrators included: the whitelist is empty; ldap-gateway whitelist add "
                 "EMAIL or @DOMAIN lets them in, default_company everyone", waiting,
             )  # fmt: skip
+
+    async def _warn_of_revoked_root(self, live: Live) -> None:
+        """When the token is new to this process: not again with each write through an API."""
+        before = self._current.configuration.vault.root_token if self._current else None
+        if live.configuration.vault.root_token != before and await live.vault.tokens.is_root_revoked():
+            log.warning("vault.root_token was revoked and is refused: nobody is root until another one is configured")
 
     async def _write_settings(self, plan: Plan, by: str) -> Snapshot:
         if self.writer is None:

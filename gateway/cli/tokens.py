@@ -86,11 +86,12 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def _told(row: Mapping[str, Any]) -> list[str]:
     used = f"used {row['used']}" + (f" from {row['used_from']}" if row["used_from"] else "")
+    unused = ["never used"] if row["kind"] in KINDS else []  # uses of other kinds are noted in part, or not at all
     places = [*row["hosts"], *row["paths"], *filter(None, [row["domain"]])]
     return [
         *filter(None, [row["label"]]),
         f"made {row['created']}",
-        used if row["used"] else "never used",
+        *([used] if row["used"] else unused),
         f"ends {row['ends']}" if row["ends"] else "without end",
         *([f"for {' '.join(places)}"] if places else []),
         *(["remembered"] if row["remembered"] else []),

@@ -245,6 +245,10 @@ class VaultTokens:
         revoked = await self._store.tokens_revoke(RevokeBy.TREE, row.accessor, now)
         return row is self._root or revoked > 0
 
+    async def is_root_revoked(self) -> bool:
+        """Whether the configured root token was revoked, which holds until another one is configured."""
+        return self._root is not None and await self._store.session_revoked(_forbidden(self._root))
+
     # rows
 
     async def _row(self, key: bytes) -> TokenRow | None:
@@ -277,7 +281,7 @@ class VaultTokens:
             return None
         if type_of(row) == "batch" and await self._store.path_ends(row.path) != seconds_of(row, _ENDS):
             return None
-        if line[-1] is self._root and await self._store.session_revoked(_forbidden(line[-1])):
+        if line[-1] is self._root and await self.is_root_revoked():
             return None
         identity = None
         if row.identity is not None:

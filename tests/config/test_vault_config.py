@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from config_lookup import said
 
 from gateway.config.load import load
 from gateway.config.schema import Server
@@ -200,3 +202,17 @@ def test_userdn_replaces_search_bases() -> None:
     assert read_config(declared)["userdn"] == "ou=old,dc=x"
     changes = config_changes(declared, {"userdn": "ou=new,dc=x"}, lambda key: key == "search_base_dns")
     assert changes == {("user_dn",): "ou=new,dc=x", ("search_base_dns",): ["ou=new,dc=x"]}
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    ("vault.groups.admins", '[ops, " Root"]'), ("vault.users.ada.policies", "[ops, root]"),
+    ("vault.local.token_policies", "[ops, ROOT]"), ("vault.realm.groups.admins", "[ops, root]"),
+    ("servers.corp.vault.groups.admins", "[ops, root]"), ("servers.corp.vault.users.ada.policies", "[ops, root]"),
+])  # fmt: skip
+def test_root_in_mappings(tmp_path: Path, place: str, value: str) -> None:
+    """vault.md 14: a login that would give root fails, so whoever maps it is warned."""
+    text = f'servers.corp {{ host = localhost, search_base_dns = "dc=x" }}\nusers.a.disabled = true\n{place} = '
+    assert said(tmp_path, text + value) == [
+        f"warning: {place}.1: root is given by no login: that of everybody who gets it here fails"
+    ]
+    assert said(tmp_path, f"{text}[ops, roots]") == []

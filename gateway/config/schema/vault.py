@@ -13,7 +13,7 @@ from gateway.grants.policies.document import PolicyError
 from gateway.grants.policies.policy import parse
 
 from .fields import Duration, Flag, Int, Items, Secret, SecretText, Text, Texts, matching, no_items
-from .section import Finding, Section
+from .section import Finding, Place, Section
 
 REALM: Final = "*"
 """In ``vault.mounts``: all that a login without a server is tried against."""
@@ -31,6 +31,9 @@ class VaultUser(Section):
     """Groups it is in, besides those of the directory."""
     policies: Texts = ()
     """Its own policies."""
+
+    def findings(self) -> Iterator[Finding]:
+        yield from _root_findings(("policies",), self.policies)
 
 
 class MountLockout(Section):
@@ -112,6 +115,9 @@ class Mount(Section):
             message = "batch tokens have neither period nor limited uses: token_period and token_num_uses must be 0"
             yield Finding(("token_type",), message, rests_on=(("token_period",), ("token_num_uses",)))
         yield from _cidr_findings(self.token_bound_cidrs)
+        yield from _root_findings(("token_policies",), self.token_policies)
+        for name, policies in self.groups.items():
+            yield from _root_findings(("groups", name), policies)
 
 
 class TokenRole(Section):
@@ -193,6 +199,8 @@ class Vault(Section):
         if self.realm.lockout != MountLockout():
             message = "has no effect: people are locked out as the lockout of their own server, or of local, says"
             yield Finding(("realm", "lockout"), message, "warning")
+        for name, policies in self.groups.items():
+            yield from _root_findings(("groups", name), policies)
         yield from _twice("policies", self.policies)
         for name, text in self.policies.items():
             if fold(name) == ROOT_POLICY:
@@ -210,6 +218,14 @@ def _cidr_findings(cidrs: Sequence[str]) -> Iterator[Finding]:
             ip_network(text, strict=False)
         except ValueError:
             yield Finding(("token_bound_cidrs", index), "expected an address or a network such as 10.0.0.0/8")
+
+
+def _root_findings(place: Place, policies: Sequence[str]) -> Iterator[Finding]:
+    """Only ``root_token`` is root, whatever a mapping says (vault.md 14)."""
+    for index, policy in enumerate(policies):
+        if fold(policy) == ROOT_POLICY:
+            message = "root is given by no login: that of everybody who gets it here fails"
+            yield Finding((*place, index), message, "warning")
 
 
 def _twice(section: str, items: Mapping[str, object]) -> Iterator[Finding]:

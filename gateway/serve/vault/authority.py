@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.grants.policies.parameters import as_sent
 from gateway.grants.policies.policy import ENTITY
 from gateway.serve.vault.reply import VaultError, permission_denied
+from gateway.serve.vault.trail import note_denied, note_unknown
 from gateway.serve.vault.values import meaning_of
 from gateway.tokens.vault_tokens import Denied
 
@@ -54,6 +55,7 @@ async def authorise(question: Question) -> Holder:
     try:
         held = await live.vault.tokens.authenticate(question.token_text, address, question.now)
     except Denied:
+        note_unknown(question)
         raise permission_denied() from None
     return Holder(held, acl_of(live, held), question.token_text)
 
@@ -70,6 +72,7 @@ def permit(holder: Holder, question: Question, match: Match | None, data: Mappin
         holder.acl.allows(question.operation, path, data, meaning=meaning, wrap_seconds=question.wrap_ttl)
         for path in paths
     ):
+        note_denied(question, holder)
         # So a Vault words it, with the words that clients look for in it.
         raise VaultError(403, "1 error occurred:\n\t* permission denied\n\n")
 

@@ -90,6 +90,9 @@ def test_both_daemons_know_the_same(pair: tuple[Vault, Vault]) -> None:
     assert two.lives(batch)
 
 
+REVOKED = "vault.root_token was revoked and is refused"
+
+
 def test_a_revoked_root_token_stays_so(tmp_path: Path) -> None:
     """configuration.md 3: revoke-self of the root token forbids it, and what it made, until another is configured."""
     given = configuration(vault=SETTINGS)
@@ -98,11 +101,15 @@ def test_a_revoked_root_token_stays_so(tmp_path: Path) -> None:
         orphan = vault.ok("POST", "auth/token/create-orphan", body={"policies": ["default"]})["auth"]["client_token"]
         assert vault.ok("PUT", "auth/token/revoke-self") is None
         assert [vault.lives(token) for token in (ROOT, child, orphan)] == [False, False, True]
+        assert REVOKED not in vault.daemon.log
     with serving(tmp_path, given) as vault:
         assert [vault.lives(token) for token in (ROOT, orphan)] == [False, True]
+        assert vault.daemon.log.count(REVOKED) == 1
     given["vault"]["root_token"] = "another-root-token"
     with serving(tmp_path, given) as vault:
         assert [vault.lives(token) for token in (ROOT, "another-root-token", child)] == [False, True, False]
+        assert vault.daemon.log.count(REVOKED) == 1
+        assert ROOT not in vault.daemon.log
 
 
 def test_killed_between_commit_and_answer(tmp_path: Path) -> None:
