@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.bounded import keep
 from gateway.identity import Identity
 
 if TYPE_CHECKING:
@@ -78,10 +79,7 @@ class LoginCache:
         if self._lifetime <= 0 or self._size <= 0:
             return
         digest = self._digest(username, password, server)
-        self._logins[digest] = (time.monotonic() + self._lifetime, login)
-        self._logins.move_to_end(digest)
-        if len(self._logins) > self._size:
-            self._logins.popitem(last=False)
+        keep(self._logins, digest, (time.monotonic() + self._lifetime, login), self._size)
 
     def _digest(self, username: str, password: str, server: str) -> bytes:
         presented = f"{username}\0{password}\0{server}".encode("utf-8", "surrogatepass")

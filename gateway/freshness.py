@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from gateway.bounded import keep
 from gateway.directory.recheck import Recheck, Standing
 from gateway.store.interface import StoreError
 
@@ -102,8 +103,5 @@ class Freshness:
         except Exception:
             log.exception("%s could not be looked up again, in an unforeseen way", identity.label)
             standing = otherwise
-        self._answers[identity.id] = time.monotonic(), standing
-        self._answers.move_to_end(identity.id)
-        if len(self._answers) > REMEMBERED:
-            self._answers.popitem(last=False)
+        keep(self._answers, identity.id, (time.monotonic(), standing), REMEMBERED)
         return standing

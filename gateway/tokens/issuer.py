@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.bounded import keep
 from gateway.grants.mapping import ADMIN_ROLES
 from gateway.identity import Account, Grant, Identity
 from gateway.telemetry.logs import random_id
@@ -105,7 +106,7 @@ class Issuer:
         if identity is None:
             self._cache.pop(key, None)
             raise Revoked
-        self._remember(key, _Verified(identity, claims, version))
+        keep(self._cache, key, _Verified(identity, claims, version), self._cache_size)
         return identity
 
     def expires_at(self, token: str) -> int:
@@ -163,12 +164,6 @@ class Issuer:
         if subject.startswith(_SERVICE):
             return self._services.get(subject)
         return await self._identities.by_id(subject, issued_at)
-
-    def _remember(self, key: bytes, verified: _Verified) -> None:
-        self._cache[key] = verified
-        self._cache.move_to_end(key)
-        if len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
 
 
 def may_act_for(actor: Identity, person: Identity) -> bool:

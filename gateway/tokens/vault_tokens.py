@@ -17,6 +17,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
+from gateway.bounded import keep
 from gateway.grants.policies.book import ROOT_POLICY
 from gateway.store.interface import Conflict, RevokeBy, TokenRow
 from gateway.tokens.opaque import digest, mint, mint_accessor
@@ -136,9 +137,7 @@ class VaultTokens:
         row = self._batch.open(text) if text.startswith(BATCH_PREFIX) else await self._row(key)
         held = None if row is None else await self._alive(row, now)
         if held is not None and held.row.uses_left is None:
-            self._cache[key] = _Known(held, version)
-            if len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
+            keep(self._cache, key, _Known(held, version), self._cache_size)
         return held
 
     async def find_accessor(self, accessor: str, now: int) -> Held | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.access.decision import Endpoint
 from gateway.access.limits import Limits
 from gateway.access.subjects import Terms
+from gateway.bounded import keep
 from gateway.directory.recheck import Standing
 from gateway.identity import LOCAL, fold_name
 from gateway.serve.authz.reply import Reply, passing
@@ -235,8 +236,5 @@ class Holders:
     async def _keep(self, key: Key, holder: Holder, version: int, ends_at: float) -> Holder:
         holder.version = version
         holder.until = min(ends_at, await self._live.freshness.good_until(holder.identity))
-        self._known[key] = holder
-        self._known.move_to_end(key)
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+        keep(self._known, key, holder, self._most)
         return holder

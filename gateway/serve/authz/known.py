@@ -12,10 +12,11 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import MalformedAddress
 from gateway.access.target import Malformed
+from gateway.bounded import keep
 from gateway.serve.authz.plain_request import cut_url, read_plain
 from gateway.serve.authz.question import endpoint_of, urls_of
 from gateway.store.interface import StoreError
@@ -39,8 +40,6 @@ LONGEST: Final = 8 * 1024
 _MARK: Final = b" /api/authz/"
 _MARK_BEFORE: Final = 20
 """Where the path begins at the latest, for the methods of the plainest shape."""
-
-T = TypeVar("T")
 
 
 class KnownAnswers:
@@ -102,9 +101,9 @@ class KnownAnswers:
         if answer is None:
             return None
         if answer.reply.status == 200:
-            _keep(self._answers, key, answer, MOST)
+            keep(self._answers, key, answer, MOST)
             if rest:
-                _keep(self._askers, asker_key, asker, MOST_ASKERS)
+                keep(self._askers, asker_key, asker, MOST_ASKERS)
         return answer.reply.sent(now, with_body=asker.method != "HEAD")
 
 
@@ -120,10 +119,3 @@ def _still(holders: Holders, known: KnownAnswer, now: int) -> bool:
         return False
     holders.touch(known.holder, now, known.address)
     return True
-
-
-def _keep(kept: OrderedDict[bytes, T], key: bytes, value: T, most: int) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > most:
-        kept.popitem(last=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from gateway.bounded import keep
+
 SECONDS: Final = 60
 """Between two tellings of one source."""
 MOST: Final = 10_000
@@ -21,8 +23,5 @@ class Seldom:
         """How many were not told since the last one, now that one is due; None: it is not. ``now`` is in seconds."""
         at, count = self._told.get(source, (now - SECONDS, 0))
         due = not at <= now < at + SECONDS
-        self._told[source] = (now, 0) if due else (at, count + 1)
-        self._told.move_to_end(source)
-        if len(self._told) > MOST:
-            self._told.popitem(last=False)
+        keep(self._told, source, (now, 0) if due else (at, count + 1), MOST)
         return count if due else None
