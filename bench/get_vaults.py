@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
 import uvloop
 
 from bench.load import load
+from bench.wrk import cpu_seconds
 from gateway.config.schema import QUICKSTART_HASH
 from tests.daemon import Daemon, running
 
@@ -43,17 +43,12 @@ def save_all(daemon: Daemon, token: str) -> None:
             raise RuntimeError(answer.body.decode())
 
 
-def cpu_seconds(daemon: Daemon) -> float:
-    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measured(daemon: Daemon, content: bytes, calls: int) -> tuple[float, float]:
     """Answers per second, and seconds of the daemon's CPU for one."""
     uvloop.run(load(daemon.port, calls // 20, CONNECTIONS, lambda _: content))
-    before = cpu_seconds(daemon)
+    before = cpu_seconds([daemon.process.pid])
     rate = uvloop.run(load(daemon.port, calls, CONNECTIONS, lambda _: content))
-    return rate, (cpu_seconds(daemon) - before) / calls
+    return rate, (cpu_seconds([daemon.process.pid]) - before) / calls
 
 
 def main() -> None:

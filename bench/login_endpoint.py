@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from bench.directory import (
     password,
 )
 from bench.load import load
-from tests.daemon import Daemon, running
+from bench.wrk import cpu_seconds
+from tests.daemon import running
 
 CONNECTIONS = 32
 LOGINS, CALLS = 6_000, 20_000
@@ -41,11 +41,6 @@ def login_request(number: int) -> bytes:
     person = number * 7919 % USERS
     credentials = base64.b64encode(f"{name(person)}:{password(person)}".encode()).decode()
     return request("/auth.login", f"Basic {credentials}")
-
-
-def cpu_seconds(daemon: Daemon) -> float:
-    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -69,9 +64,9 @@ def main() -> None:
             token = daemon.token(name(1), password(1))
             ping, bearer = request("/debug.ping"), request("/users.get_vaults?enabled=true", f"Bearer {token}")
             uvloop.run(load(daemon.port, 500, CONNECTIONS, login_request))
-            before = cpu_seconds(daemon)
+            before = cpu_seconds([daemon.process.pid])
             logins = uvloop.run(load(daemon.port, LOGINS, CONNECTIONS, login_request))
-            cpu = (cpu_seconds(daemon) - before) / LOGINS
+            cpu = (cpu_seconds([daemon.process.pid]) - before) / LOGINS
             pings = uvloop.run(load(daemon.port, CALLS, CONNECTIONS, lambda _: ping))
             calls = uvloop.run(load(daemon.port, CALLS, CONNECTIONS, lambda _: bearer))
     print(f"auth.login        {logins:8.0f} /s  {cpu * 1e6:7.0f} us CPU of the daemon per login")

@@ -27,7 +27,8 @@ from bench.directory import (
     password,
 )
 from bench.load import load
-from bench.login_endpoint import CONNECTIONS, cpu_seconds, login_request, request
+from bench.login_endpoint import CONNECTIONS, login_request, request
+from bench.wrk import cpu_seconds
 from tests.daemon import Daemon, running
 from tests.directories.slapd import Slapd
 
@@ -58,9 +59,9 @@ def vault_request(number: int) -> bytes:
 
 def measured(daemon: Daemon, number: int, request_of: Callable[[int], bytes]) -> tuple[float, float]:
     """Requests per second, and the daemon's processor time for one, in microseconds."""
-    before = cpu_seconds(daemon)
+    before = cpu_seconds([daemon.process.pid])
     rate = uvloop.run(load(daemon.port, number, CONNECTIONS, request_of))
-    return rate, (cpu_seconds(daemon) - before) / number * 1e6
+    return rate, (cpu_seconds([daemon.process.pid]) - before) / number * 1e6
 
 
 def failures(daemon: Daemon) -> dict[str, list[float]]:
