@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import ldap3
@@ -16,13 +14,12 @@ from gateway.directory.recheck import Standing
 from gateway.freshness import PATIENCE_SECONDS
 from gateway.sessions import Session, Stale
 from gateway.tokens.personal import Refused
+from tests.directories.alan import ALAN, DEVELOPERS, alan_restored, room_with
 from tests.directories.relay import Relay
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 from tests.serve.asking import question
-from tests.serve.gateway_room import Room, one_answer, parsed, room_of
+from tests.serve.gateway_room import Room, one_answer, parsed
 
-ALAN = f"uid=alan,ou=people,{BASE_DN}"
-DEVELOPERS = f"cn=developers,ou=groups,{BASE_DN}"
 DOMAIN = "example.com"
 INTERVAL, STALE = 300, 3600
 ROOM = """
@@ -42,35 +39,16 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-@asynccontextmanager
-async def room_with(slapd: Slapd, directory: Path, text: str = "", **server: object) -> AsyncIterator[tuple[Room, Relay]]:
-    relay = await Relay.start("127.0.0.1", slapd.port)
-    given = slapd.server(urls=[f"ldap://127.0.0.1:{relay.port}"], request_timeout=1, **server)
-    try:
-        async with room_of(directory, ROOM + text, {"CLEARML__servers": json.dumps([given])}) as room:
-            yield room, relay
-    finally:
-        await relay.close()
-
-
 @pytest.fixture
 async def opened(slapd: Slapd, tmp_path: Path) -> AsyncIterator[tuple[Room, Relay]]:
-    async with room_with(slapd, tmp_path) as (room, relay):
+    async with room_with(ROOM, slapd, tmp_path) as (room, relay):
         yield room, relay
 
 
 @pytest.fixture
 def alan(slapd: Slapd) -> Iterator[ldap3.Connection]:
-    """An administrator, who leaves things as they were."""
-    with slapd.administration() as connection:
-        connection.search(ALAN, "(objectClass=*)", ldap3.BASE, attributes=["*"])
-        entry = {name: values for name, values in connection.response[0]["raw_attributes"].items() if name != "uid"}
+    with alan_restored(slapd) as connection:
         yield connection
-        with suppress(ldap3.core.exceptions.LDAPNoSuchObjectResult):
-            connection.delete(ALAN)
-        connection.add(ALAN, attributes={**entry, "uid": "alan"})
-        with suppress(ldap3.core.exceptions.LDAPAttributeOrValueExistsResult):
-            connection.modify(DEVELOPERS, {"member": [(ldap3.MODIFY_ADD, [ALAN])]})
 
 
 async def session_of(room: Room, *, remember: bool = False) -> str:
@@ -205,7 +183,7 @@ async def test_who_is_removed_has_no_session_any_more(opened: tuple[Room, Relay]
 async def test_who_loses_the_group_that_lets_in(slapd: Slapd, tmp_path: Path, alan: ldap3.Connection) -> None:
     """Refused by the configuration: what they hold counts for nothing, and again when the group is back."""
     mappings = [{"group_dn": DEVELOPERS, "org_role": "Viewer"}]
-    async with room_with(slapd, tmp_path, require_mapping=True, group_mappings=mappings) as (room, _):
+    async with room_with(ROOM, slapd, tmp_path, require_mapping=True, group_mappings=mappings) as (room, _):
         value = await session_of(room)
         token = await room.live.personal.create(await room.login("alan", "enigma"), "ci", now=int(time.time()))
         alan.modify(DEVELOPERS, {"member": [(ldap3.MODIFY_DELETE, [ALAN])]})
@@ -246,7 +224,7 @@ async def test_a_silent_directory(opened: tuple[Room, Relay]) -> None:
 @pytest.mark.parametrize(("interval", "asks"), [("always", True), ("never", False)])
 async def test_always_and_never(slapd: Slapd, tmp_path: Path, alan: ldap3.Connection, interval: str, asks: bool) -> None:
     text = f'session {{ refresh_interval = {interval}, max_stale = never }}\n'
-    async with room_with(slapd, tmp_path, text) as (room, relay):
+    async with room_with(ROOM + text, slapd, tmp_path) as (room, relay):
         value = await session_of(room)
         asked = len(relay.sent)
         alan.modify(DEVELOPERS, {"member": [(ldap3.MODIFY_DELETE, [ALAN])]})
@@ -257,7 +235,7 @@ async def test_always_and_never(slapd: Slapd, tmp_path: Path, alan: ldap3.Connec
 
 async def test_who_cannot_be_looked_up_is_not_remembered(slapd: Slapd, tmp_path: Path) -> None:
     single = {"bind_dn": "uid=%s,ou=people," + BASE_DN, "bind_password": "", "search_filter": "(uid=%s)"}
-    async with room_with(slapd, tmp_path, **single) as (room, _):
+    async with room_with(ROOM, slapd, tmp_path, **single) as (room, _):
         identity = await room.login("alan", "enigma")
         now = int(time.time())
         made = await room.live.sessions.create(identity, DOMAIN, remember=True, client=None, now=now)
@@ -294,7 +272,7 @@ async def test_known_sessions_ask_nobody(opened: tuple[Room, Relay], alan: ldap3
 async def test_too_stale_is_503(slapd: Slapd, tmp_path: Path) -> None:
     """4: nobody passes and nobody is sent to log in; a bypass needs no directory."""
     text = "session { refresh_interval = always, max_stale = 0s }\n"
-    async with room_with(slapd, tmp_path, text) as (room, relay):
+    async with room_with(ROOM + text, slapd, tmp_path) as (room, relay):
         value = await session_of(room)
         await relay.refuse()
         for endpoint in ("auth-request", "forward-auth", "ext-authz"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import ldap3
@@ -15,12 +14,11 @@ from gateway.tokens.vault_children import CreateRequest, child
 from gateway.tokens.vault_login import login_token
 from gateway.tokens.vault_tokens import Denied, Held, Issued
 from gateway.tokens.vault_ttl import Refused
+from tests.directories.alan import ALAN, DEVELOPERS, alan_restored, room_with
 from tests.directories.relay import Relay
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
-from tests.serve.gateway_room import Room, room_of
+from tests.serve.gateway_room import Room
 
-ALAN = f"uid=alan,ou=people,{BASE_DN}"
-DEVELOPERS = f"cn=developers,ou=groups,{BASE_DN}"
 ROOM = """
 session.refresh_interval = always
 login { floor = 0, cache = 0 }
@@ -34,35 +32,16 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-@asynccontextmanager
-async def room_with(slapd: Slapd, directory: Path, text: str = "", **server: object) -> AsyncIterator[tuple[Room, Relay]]:
-    relay = await Relay.start("127.0.0.1", slapd.port)
-    given = slapd.server(urls=[f"ldap://127.0.0.1:{relay.port}"], request_timeout=1, **server)
-    try:
-        async with room_of(directory, ROOM + text, {"CLEARML__servers": json.dumps([given])}) as room:
-            yield room, relay
-    finally:
-        await relay.close()
-
-
 @pytest.fixture
 async def opened(slapd: Slapd, tmp_path: Path) -> AsyncIterator[tuple[Room, Relay]]:
-    async with room_with(slapd, tmp_path, vault={"token_ttl": 600, "token_max_ttl": 1200}) as (room, relay):
+    async with room_with(ROOM, slapd, tmp_path, vault={"token_ttl": 600, "token_max_ttl": 1200}) as (room, relay):
         yield room, relay
 
 
 @pytest.fixture
 def alan(slapd: Slapd) -> Iterator[ldap3.Connection]:
-    """An administrator, who leaves things as they were."""
-    with slapd.administration() as connection:
-        connection.search(ALAN, "(objectClass=*)", ldap3.BASE, attributes=["*"])
-        entry = {name: values for name, values in connection.response[0]["raw_attributes"].items() if name != "uid"}
+    with alan_restored(slapd) as connection:
         yield connection
-        with suppress(ldap3.core.exceptions.LDAPNoSuchObjectResult):
-            connection.delete(ALAN)
-        connection.add(ALAN, attributes={**entry, "uid": "alan"})
-        with suppress(ldap3.core.exceptions.LDAPAttributeOrValueExistsResult):
-            connection.modify(DEVELOPERS, {"member": [(ldap3.MODIFY_ADD, [ALAN])]})
 
 
 async def login(room: Room) -> Issued:
@@ -108,7 +87,7 @@ async def test_never_without_an_end(opened: tuple[Room, Relay]) -> None:
 
 async def test_by_the_settings_of_today(slapd: Slapd, tmp_path: Path) -> None:
     """6: as a login would do now, within what the token was made with (DECISIONS 20)."""
-    async with room_with(slapd, tmp_path, vault={"token_ttl": 600, "token_max_ttl": 1200}) as (room, _):
+    async with room_with(ROOM, slapd, tmp_path, vault={"token_ttl": 600, "token_max_ttl": 1200}) as (room, _):
         token = await login(room)
         for ttl, longest, expected in ((300, 1200, 300), (3000, 9000, 1200), (900, 900, 900)):
             server = slapd.server(vault={"token_ttl": ttl, "token_max_ttl": longest})
@@ -157,7 +136,7 @@ async def test_a_child_of_somebody_who_is_gone(opened: tuple[Room, Relay], alan:
 
 async def test_a_directory_that_does_not_answer(slapd: Slapd, tmp_path: Path) -> None:
     """6: within max_stale the last answer counts; behind it a token is not renewed, and lives to its end."""
-    async with room_with(slapd, tmp_path, "session.max_stale = 1h") as (room, relay):
+    async with room_with(ROOM + "session.max_stale = 1h", slapd, tmp_path) as (room, relay):
         token = await login(room)
         await relay.close()
         assert await renewed(room, token, increment=60) == 60
@@ -171,7 +150,7 @@ async def test_where_nobody_can_ask(slapd: Slapd, tmp_path: Path, unchecked: str
     """6, configuration.md 1.6: recheck = none renews within the limits, or not at all."""
     direct = {"bind_dn": "", "bind_password": "", "bind_mode": "direct", "user_dn": f"uid=%s,ou=people,{BASE_DN}"}
     text = f"vault.renew_unchecked = {unchecked}\n"
-    async with room_with(slapd, tmp_path, text, vault={"token_max_ttl": 900}, **direct) as (room, _):
+    async with room_with(ROOM + text, slapd, tmp_path, vault={"token_max_ttl": 900}, **direct) as (room, _):
         token = await login(room)
         if unchecked == "limits":
             assert await renewed(room, token, 600) == 300
@@ -182,7 +161,7 @@ async def test_where_nobody_can_ask(slapd: Slapd, tmp_path: Path, unchecked: str
 
 async def test_a_server_and_a_mount_that_are_gone(slapd: Slapd, tmp_path: Path) -> None:
     """DECISIONS 20: people of a server that is gone are refused at once; of a mount that is gone, at renewal."""
-    async with room_with(slapd, tmp_path) as (room, _):
+    async with room_with(ROOM, slapd, tmp_path) as (room, _):
         token = await login(room)
         server = slapd.server()
         await room.reload(json.dumps({"servers": [server], "vault": {"mounts": {"elsewhere": server["name"]}}}))
