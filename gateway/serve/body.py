@@ -23,7 +23,8 @@ class BodyTooSlow(Exception):
 
 
 class UnusableJson(ValueError):
-    """Not JSON, or JSON beyond the limits on depth and items. The text says which, never what was sent."""
+    """Not JSON, JSON beyond the limits on depth and items, or no object where one is needed. The text says which, never
+    what was sent."""
 
 
 @dataclass(slots=True)
@@ -105,6 +106,14 @@ def parse_json(body: bytes, *, max_depth: int, max_items: int) -> Any:
         if depth > max_depth or items > max_items:
             raise UnusableJson(f"JSON beyond {max_depth} levels or {max_items} items")
         level = [child for child in children if isinstance(child, dict | list)]
+    return value
+
+
+def parse_object(body: bytes, *, max_depth: int, max_items: int) -> dict[str, Any]:
+    """Parse a JSON object within limits; an empty body is an empty one. Raises UnusableJson."""
+    value = parse_json(body, max_depth=max_depth, max_items=max_items) if body.strip() else {}
+    if not isinstance(value, dict):
+        raise UnusableJson("expected a JSON object")
     return value
 
 

@@ -14,7 +14,7 @@ from gateway.serve.admin.call import Answer, Call
 from gateway.serve.admin.callers import Refusal, caller_by_credentials, caller_by_socket
 from gateway.serve.admin.endpoints import ENDPOINTS
 from gateway.serve.answer import json_response
-from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, check_announced, parse_json, read_body
+from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, check_announced, parse_object, read_body
 from gateway.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -94,9 +94,6 @@ def _query(text: str) -> Mapping[str, str]:
 def _fields(live: Live, body: bytes) -> Mapping[str, Any]:
     http = live.configuration.http
     try:
-        value = parse_json(body, max_depth=http.max_json_depth, max_items=http.max_json_items) if body.strip() else {}
+        return parse_object(body, max_depth=http.max_json_depth, max_items=http.max_json_items)
     except UnusableJson as error:
         raise Refusal(400, str(error)) from None
-    if not isinstance(value, dict):
-        raise Refusal(400, "expected a JSON object")
-    return value

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from gateway.printable import printable
-from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, parse_json, read_body
+from gateway.serve.body import BodyTooLarge, BodyTooSlow, UnusableJson, parse_object, read_body
 
 if TYPE_CHECKING:
     from gateway.config.schema.process import Http
@@ -131,12 +131,9 @@ async def read_fields(request: web.BaseRequest, http: Http, known: Collection[st
 
 def _of_json(body: bytes, http: Http) -> Mapping[str, Any]:
     try:
-        value = parse_json(body, max_depth=http.max_json_depth, max_items=http.max_json_items) if body.strip() else {}
+        return parse_object(body, max_depth=http.max_json_depth, max_items=http.max_json_items)
     except UnusableJson as error:
         raise Refusal(400, str(error)) from None
-    if not isinstance(value, dict):
-        raise Refusal(400, "expected a JSON object")
-    return value
 
 
 def _of_form(body: bytes) -> Mapping[str, Any]:
