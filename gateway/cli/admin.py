@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from gateway.config.schema.units import duration_text
 
@@ -228,6 +229,17 @@ def ask(
         raise NotDone(str(data.get("error", status)))
     answer: Mapping[str, Any] = data
     return answer
+
+
+def ask_pages(arguments: argparse.Namespace, path: str, name: str, **parameters: str) -> list[Mapping[str, Any]]:
+    """What all pages of a listing hold under ``name``. Raises NotDone."""
+    found: list[Mapping[str, Any]] = []
+    after = ""
+    while True:
+        data = ask(arguments, "GET", f"{path}?{urlencode({**parameters, 'after': after})}")
+        found += data[name]
+        if not (after := data["next"]):
+            return found
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -6,10 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any
-from urllib.parse import urlencode
 
 from gateway.printable import printable
 
@@ -35,16 +32,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print what is counted, the last failure last."""
-    from gateway.cli.admin import ask
+    from gateway.cli.admin import ask_pages
 
-    counters: list[Mapping[str, Any]] = []
-    after = ""
-    while True:
-        given = {"all": "true" if arguments.all else "false", "after": after}
-        data = ask(arguments, "GET", f"/admin/lockout?{urlencode(given)}")
-        counters += data["counters"]
-        if not (after := data["next"]):
-            break
+    counters = ask_pages(arguments, "/admin/lockout", "counters", all="true" if arguments.all else "false")
     if arguments.format == "json":
         print(json.dumps(counters, ensure_ascii=False, indent=2))
         return 0

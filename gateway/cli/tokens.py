@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from gateway.printable import printable
 
@@ -64,16 +63,9 @@ def _finish(
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print what there is, one a line, or as JSON."""
-    from gateway.cli.admin import ask
+    from gateway.cli.admin import ask_pages
 
-    rows: list[Mapping[str, Any]] = []
-    after = ""
-    while True:
-        given = {"user": arguments.user, "kind": arguments.kind or "", "after": after}
-        data = ask(arguments, "GET", f"/admin/sessions?{urlencode(given)}")
-        rows += data["tokens"]
-        if not (after := data["next"]):
-            break
+    rows = ask_pages(arguments, "/admin/sessions", "tokens", user=arguments.user, kind=arguments.kind or "")
     if arguments.format == "json":
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return 0
