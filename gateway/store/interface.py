@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway.grants.lockout import Counter, Key, Settings
 from gateway.identity import Account, Group
+from gateway.store.counters import Counters
 from gateway.store.wrapped import WrappedRow
 
 PAGE: Final = 100
@@ -273,7 +274,7 @@ class OwnersRoom:
     """Of their texts together."""
 
 
-class Store(Protocol):
+class Store(Counters, Protocol):
     """What every engine does. Any verb may raise ``StoreUnavailable``."""
 
     async def migrate(self) -> None:
@@ -294,7 +295,7 @@ class Store(Protocol):
         """A number that moves when any process, this one included, changed what known tokens and answers rest on.
 
         That is everything but new tokens and people, uses of tokens, when people were last looked up, failures,
-        preferences, settings and signing keys. Microseconds; compare for inequality only.
+        preferences and settings. Microseconds; compare for inequality only.
         """
 
     async def identity_save(
@@ -321,9 +322,11 @@ class Store(Protocol):
         """Inline."""
 
     async def identities(
-        self, *, backend_id: str | None = None, username: str | None = None, after: str = "", limit: int = PAGE
-    ) -> list[IdentityRow]:
-        """One page in the order of ``id``, beginning behind ``after``. ``username`` is compared folded. Inline."""
+        self, *, backend_id: str | None = None, username: str | None = None, email: str | None = None,
+        after: str = "", limit: int = PAGE,
+    ) -> list[IdentityRow]:  # fmt: skip
+        """One page in the order of ``id``, beginning behind ``after``. ``username`` is compared folded, of ``email``
+        ASCII case is ignored. Inline."""
 
     async def identities_of_company(self, company: str, *, offset: int = 0, limit: int = PAGE) -> list[IdentityRow]:
         """One page, in the order of ``id``, of those who were of a company when last seen and are not gone."""
@@ -491,4 +494,4 @@ class Store(Protocol):
         """Add a key, with a time only if its purpose has none that is live then. Whether it was added."""
 
     async def key_retire(self, key_id: str, at: int) -> bool:
-        """End a key. False: no such key, or retired before."""
+        """End a key. False: no such key, or it ends by then anyway."""

@@ -39,13 +39,19 @@ class MasterKeyError(StoreError):
 class Sealer:
     """Seals and opens values of the store with one master key of 32 bytes."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_master_key")
 
     def __init__(self, master_key: bytes) -> None:
         if len(master_key) != MASTER_KEY_LENGTH:
             raise MasterKeyError(f"a master key has {MASTER_KEY_LENGTH} bytes, this one {len(master_key)}")
-        derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"ldap-gateway store sealing 1")
-        self._cipher = AESGCM(derivation.derive(master_key))
+        self._master_key = master_key
+        self._cipher = AESGCM(self.derive("store sealing 1"))
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, from which neither the master key nor that of another purpose follows
+        (RFC 5869)."""
+        info = f"ldap-gateway {purpose}".encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._master_key)
 
     def seal(self, plaintext: bytes, table: str, row_id: str) -> bytes:
         """Encrypt for one row of one table; 29 bytes longer than ``plaintext``."""

@@ -36,6 +36,7 @@ from gateway.store.interface import (
     WhitelistRow,
 )
 from gateway.store.sealing import Sealer
+from gateway.store.sqlite_counters import CounterTables
 from gateway.store.sqlite_vaults import VaultTables
 from gateway.store.sqlite_wrapped import WrappedTables, end_path
 from gateway.store.writer import QUEUE_LIMIT, Writer
@@ -117,7 +118,7 @@ _PRUNE: Final = (
 )
 
 
-class SqliteStore(VaultTables, WrappedTables):
+class SqliteStore(VaultTables, WrappedTables, CounterTables):
     """``interface.Store`` over one file. Made by ``open``; use it from one event loop at a time."""
 
     def __init__(
@@ -216,10 +217,15 @@ class SqliteStore(VaultTables, WrappedTables):
         return rows.one(self._select(rows.IDENTITY, where, server, external_id), rows.identity)
 
     async def identities(
-        self, *, backend_id: str | None = None, username: str | None = None, after: str = "", limit: int = PAGE
-    ) -> list[IdentityRow]:
-        folded = None if username is None else fold_name(username)
-        where, values = _filter("id", after, {"backend_id": backend_id, "username_key": folded})
+        self, *, backend_id: str | None = None, username: str | None = None, email: str | None = None,
+        after: str = "", limit: int = PAGE,
+    ) -> list[IdentityRow]:  # fmt: skip
+        equal = {
+            "backend_id": backend_id,
+            "username_key": None if username is None else fold_name(username),
+            "lower(email)": None if email is None else _lower(email),
+        }
+        where, values = _filter("id", after, equal)
         found = self._select(rows.IDENTITY, f"identities WHERE {where} ORDER BY id LIMIT ?", *values, limit)
         return [rows.identity(values) for values in found]
 
@@ -440,7 +446,7 @@ class SqliteStore(VaultTables, WrappedTables):
         return await self._execute(_KEY_ADD, *values) > 0
 
     async def key_retire(self, key_id: str, at: int) -> bool:
-        sql = "UPDATE signing_keys SET retired_at = ? WHERE id = ? AND retired_at IS NULL"
+        sql = "UPDATE signing_keys SET retired_at = ?1 WHERE id = ?2 AND (retired_at IS NULL OR retired_at > ?1)"
         return await self._execute(sql, at, key_id) > 0
 
     # both ways
@@ -477,3 +483,8 @@ def _filter(key: str, after: str, equal: Mapping[str, str | None]) -> tuple[str,
     """A keyset condition and its values."""
     given = {column: value for column, value in equal.items() if value is not None}
     return " AND ".join([f"{key} > ?", *(f"{column} = ?" for column in given)]), [after, *given.values()]
+
+
+def _lower(text: str) -> str:
+    """As SQLite's ``lower`` does it: ASCII alone. Halves of surrogate pairs are for the engine to refuse."""
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

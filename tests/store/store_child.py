@@ -55,6 +55,18 @@ async def acknowledge_vaults(path: Path) -> None:
     await asyncio.gather(*(client() for _ in range(8)))
 
 
+async def acknowledge_counts(path: Path) -> None:
+    """Count on for ever from eight tasks and print each number as soon as it is durable."""
+    store = SqliteStore.open(path, sealer=SEALER)
+    await store.migrate()
+
+    async def client() -> None:
+        while True:
+            say(await store.counter_next("a"))
+
+    await asyncio.gather(*(client() for _ in range(8)))
+
+
 def hold(path: Path) -> None:
     """Keep the write lock until a line arrives."""
     connection = sqlite3.connect(path, isolation_level=None)

@@ -478,6 +478,8 @@ async def test_keys_come_back_opened_and_in_order(store: Store, open_store: Open
     assert not await store.key_retire("a", 40)
     assert not await store.key_retire("unknown", 40)
     assert [key.retired_at for key in await store.keys()] == [None, 30]
+    assert await store.key_retire("a", 25), "what was stolen may end before it would have"
+    assert [key.retired_at for key in await store.keys()] == [None, 25]
 
 
 async def test_only_one_first_key(store: Store, open_store: OpenStore) -> None:
@@ -507,6 +509,32 @@ async def test_what_counts_as_a_live_key(store: Store, existing: dict[str, Any],
 
 
 # the end of things
+
+
+async def test_addresses_are_found_without_ascii_case(store: Store) -> None:
+    """A login may be an address (conjur.md 1): it is looked up by index."""
+    for number, email in enumerate(("Ada@Example.com", "ada@example.com", "É@example.com", "")):
+        await save(store, account(number, email=email))
+    for email, found in (("ADA@example.COM", 2), ("É@Example.com", 1), ("é@example.com", 0), ("%@example.com", 0)):
+        assert len(await store.identities(email=email)) == found, email
+
+
+async def test_counters(store: Store, open_store: OpenStore) -> None:
+    """configuration.md 2: each has its own number, which nobody is given twice; other processes see it at once."""
+    other = await open_store()
+    assert (await store.counter("a"), await other.counter("a")) == (0, 0)
+    given = await asyncio.gather(*(each.counter_next("a") for each in (store, other) * 20))
+    assert sorted(given) == list(range(1, 41))
+    assert (await store.counter("a"), await other.counter("a"), await store.counter("b")) == (40, 40, 0)
+
+
+async def test_derived_keys(store: Store, open_store: OpenStore) -> None:
+    """The same in each process, another one for each purpose and master key, and never the master key."""
+    other, master_key = await open_store(), bytes(range(32))
+    assert store.derived_key("a 1") == other.derived_key("a 1")
+    assert len({master_key, store.derived_key("a 1"), store.derived_key("a 2"), Sealer(bytes(32)).derive("a 1")}) == 4
+    assert len(store.derived_key("a 1")) == 32
+
 
 
 async def test_prune_takes_what_has_ended_in_small_batches(store: Store) -> None:

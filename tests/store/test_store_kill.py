@@ -59,3 +59,18 @@ async def test_every_acknowledged_version_of_a_vault_survives_sigkill(
         stored = {current.version: current.text} | {version.version: version.text for version in versions}
         assert promised <= set(stored)
         assert stored == {number: f"text {number}" for number in range(1, current.version + 1)}
+
+
+async def test_every_acknowledged_count_survives_sigkill(
+    tmp_path: Path, child: Callable[[str, Path], subprocess.Popen[bytes]], sealer: Sealer
+) -> None:
+    """An API key that was rotated away never comes back: no number is given twice (configuration.md 3)."""
+    path, chance = tmp_path / "gateway.db", random.Random(4)
+    last = 0
+    for _ in range(KILLS // 4):
+        promised = acknowledged_before_kill(child("acknowledge_counts", path), chance.randrange(1, 100))
+        assert min(promised) > last
+        store = SqliteStore.open(path, sealer=sealer)
+        last = await store.counter("a")
+        await store.close()
+        assert last >= max(promised)

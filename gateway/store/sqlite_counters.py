@@ -1,0 +1,33 @@
+"""Counters, and keys that follow from the master key, in the embedded engine; ``sqlite.py`` has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.store import rows
+from gateway.store.sealing import Sealer
+from gateway.store.writer import Writer
+
+_NEXT: Final = """
+    INSERT INTO counters (name, value) VALUES (?, 1)
+    ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"""
+
+
+class CounterTables:
+    """The part of ``interface.Store`` that is about secrets which are derived instead of stored."""
+
+    _sealer: Sealer
+    _writer: Writer
+    _read: Callable[..., list[rows.Values]]
+
+    async def counter(self, name: str) -> int:
+        found = self._read("SELECT value FROM counters WHERE name = ?", name)
+        return int(found[0][0]) if found else 0
+
+    async def counter_next(self, name: str) -> int:
+        [[value]] = await self._writer.run(lambda connection: connection.execute(_NEXT, (name,)).fetchall())
+        return int(value)
+
+    def derived_key(self, purpose: str) -> bytes:
+        return self._sealer.derive(purpose)
