@@ -76,7 +76,7 @@ class Daemon:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if found := LISTENS.search(self.log, before):
-                if found[1].startswith("http://"):
+                if found[1].startswith(("http://", "https://")):
                     self.port = int(found[1].rpartition(":")[2])
                 return self
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}:\n{self.log}"

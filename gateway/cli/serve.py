@@ -22,7 +22,7 @@ from gateway.config.watch import Watcher
 from gateway.reload import Reloader
 from gateway.runtime import Runtime, read_stored
 from gateway.serve.application import Application, Runner
-from gateway.serve.listeners import UnixSite, listen
+from gateway.serve.listeners import CurrentContext, UnixSite, listen
 from gateway.store.interface import Layer, StoreError
 from gateway.telemetry.audit import SwitchedAudit
 from gateway.telemetry.logs import Log
@@ -197,7 +197,8 @@ class Daemon:
         tasks: list[asyncio.Task[None]] = []
         try:
             await asyncio.gather(*(runner.setup() for runner in self._runners))
-            addresses = await listen(everybody, reloader.snapshot.configuration.listen)
+            tls = CurrentContext(lambda: runtime.current.tls)
+            addresses = await listen(everybody, reloader.snapshot.configuration.listen, tls)
             await _open_admin_socket(administration, self._snapshot.configuration.state_dir / ADMIN_SOCKET)
             self._announce(runtime, reloader, addresses)
             work = (reloader.run(), self._watcher.run(), _keep_watchdog_content())

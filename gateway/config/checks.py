@@ -31,6 +31,20 @@ def server_findings(configuration: Configuration, *, files: bool = True) -> Iter
             yield finding.below("servers", index)
 
 
+def sync_findings(configuration: Configuration) -> Iterator[Finding]:
+    """What is wrong with what ``conjur sync-policy`` searches by."""
+    sync, place = configuration.conjur.sync, ("conjur", "sync")
+    for key in ("user_filter", "group_filter"):
+        text = getattr(sync, key)
+        try:
+            if text and compile_filter(text, ()).variables:
+                yield Finding((*place, key), "holds %s or {0}, and there is no user name to put there: write *")
+        except FilterError as error:
+            yield Finding((*place, key), str(error))
+    for index, base in enumerate(sync.base_dns):
+        yield from _refused(parse_dn, base, *place, "base_dns", index)
+
+
 def _of_server(server: Server, *, files: bool) -> Iterator[Finding]:
     yield from _filter_findings("search_filter", server.search_filter, USER_VARIABLES, server.user_attr)
     yield from _filter_findings("group_search_filter", server.group_search_filter, GROUP_VARIABLES)

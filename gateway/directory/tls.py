@@ -140,7 +140,7 @@ def _text_of(file: str | Path) -> str:
 def _identify_by_text(context: ssl.SSLContext, certificate: str, key: str) -> None:
     if not certificate or not key:
         return
-    with _private_file(f"{pem_text(certificate)}\n{pem_text(key)}\n") as name:
+    with private_file(f"{pem_text(certificate)}\n{pem_text(key)}\n") as name:
         try:
             context.load_cert_chain(name, password="")
         except (OSError, ValueError) as error:
@@ -148,7 +148,7 @@ def _identify_by_text(context: ssl.SSLContext, certificate: str, key: str) -> No
 
 
 @contextlib.contextmanager
-def _private_file(text: str) -> Iterator[str]:
+def private_file(text: str) -> Iterator[str]:
     """Name of a file that holds ``text``. OpenSSL takes a key from a file alone; on Linux this one stays in memory."""
     in_memory = hasattr(os, "memfd_create")
     with os.fdopen(os.memfd_create("key"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:

@@ -6,9 +6,10 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -16,15 +17,19 @@ from gateway.config.schema import Address, UnixAddress
 
 SHARED_MODE: Final = 0o660
 """Of a unix socket that proxies of our group use (DECISIONS 27)."""
+HANDSHAKE_SECONDS: Final = 10.0
+"""How long a client may take to begin TLS."""
 
 
-async def listen(runner: web.ServerRunner, addresses: Sequence[Address]) -> list[str]:
-    """Open every listener; returns their addresses. Raises OSError."""
+async def listen(runner: web.ServerRunner, addresses: Sequence[Address], tls: ssl.SSLContext) -> list[str]:
+    """Open every listener, those of HTTPS with ``tls``; returns their addresses. Raises OSError."""
     shown = []
     for address in addresses:
         site: web.BaseSite
         if isinstance(address, UnixAddress):
             site = UnixSite(runner, address.path, SHARED_MODE)
+        elif address.tls:
+            site = HttpsSite(runner, address.host or None, address.port, tls)
         else:
             site = web.TCPSite(runner, address.host or None, address.port, reuse_address=True)
         try:
@@ -32,8 +37,54 @@ async def listen(runner: web.ServerRunner, addresses: Sequence[Address]) -> list
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no such address"
             raise OSError(error.errno, f"{address}: {why} (listen)") from error
-        shown.append(str(address) if isinstance(address, UnixAddress) else f"http://{_bound(runner)}")
+        if isinstance(address, UnixAddress):
+            shown.append(str(address))
+        else:
+            shown.append(f"{'https' if address.tls else 'http'}://{_bound(runner)}")
     return shown
+
+
+class CurrentContext(ssl.SSLContext):
+    """Makes each handshake with what ``current`` gives at that moment, so that a new certificate needs no new listener.
+
+    Loading one into a context that is in use would not do: it keeps one pair for each kind of key, and half of a broken
+    one. Both event loops begin a connection with ``wrap_bio``, and handshakes fail where one did not.
+    """
+
+    def __new__(cls, _current: Callable[[], ssl.SSLContext | None]) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, current: Callable[[], ssl.SSLContext | None]) -> None:
+        self._current = current
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """Begin a connection."""
+        context = self._current()
+        return super().wrap_bio(*arguments, **options) if context is None else context.wrap_bio(*arguments, **options)
+
+
+class HttpsSite(web.TCPSite):
+    """A TCP listener with TLS, on which a handshake has an end."""
+
+    def __init__(
+        self, runner: web.ServerRunner, host: str | None, port: int, tls: ssl.SSLContext,
+        *, handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:  # fmt: skip
+        super().__init__(runner, host, port, ssl_context=tls)
+        self._address = (host, port)
+        self._handshake_seconds = handshake_seconds
+
+    async def start(self) -> None:
+        """Open the socket. Raises OSError."""
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the runner was not set up")
+        self._server = await asyncio.get_running_loop().create_server(
+            server, *self._address,
+            ssl=self._ssl_context, backlog=self._backlog, reuse_address=True,
+            ssl_handshake_timeout=self._handshake_seconds,
+        )  # fmt: skip
 
 
 class UnixSite(web.UnixSite):

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 _TCP: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s\[\]:/]*)):(\d{1,5})", re.ASCII)
+_HTTPS: Final = "https://"
 _HOST: Final = re.compile(r"(?:\[([^\[\]\s]+)\]|([^\s\[\]]+?))(?::(\d{1,5}))?", re.ASCII)
 
 Tls = Literal["none", "ldaps", "starttls"]
@@ -23,6 +24,8 @@ class TcpAddress:
 
     host: str
     port: int
+    tls: bool = False
+    """Whether it speaks HTTPS; what with is said in ``tls``."""
 
     @property
     def loopback(self) -> bool:
@@ -33,7 +36,8 @@ class TcpAddress:
             return self.host.lower() == "localhost"
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{_HTTPS}{place}" if self.tls else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ Address = TcpAddress | UnixAddress
 
 
 def parse_address(text: str) -> Address:
-    """``host:port``, ``[v6]:port`` or ``unix:PATH``. Port 0 lets the system choose.
+    """``host:port``, ``[v6]:port``, either behind ``https://``, or ``unix:PATH``. Port 0 lets the system choose.
 
     :raises ValueError: for anything else.
     """
@@ -64,10 +68,10 @@ def parse_address(text: str) -> Address:
         if not path.name or len(bytes(path)) > 107:
             raise ValueError("expected a path of at most 107 bytes after unix:")
         return UnixAddress(path)
-    found = _TCP.fullmatch(text)
+    found = _TCP.fullmatch(text.removeprefix(_HTTPS))
     if found is None or int(found[3]) > 65535 or not _plain_host(found[1] or found[2], bracketed=bool(found[1])):
-        raise ValueError("expected host:port, [v6]:port or unix:PATH")
-    return TcpAddress(found[1] or found[2], int(found[3]))
+        raise ValueError("expected host:port, [v6]:port, https://host:port or unix:PATH")
+    return TcpAddress(found[1] or found[2], int(found[3]), tls=text.startswith(_HTTPS))
 
 
 def parse_url(text: str, *, start_tls: bool) -> Endpoint:

@@ -1,4 +1,4 @@
-"""The process itself: HTTP limits, store, log and audit (configuration.md 1.2)."""
+"""The process itself: TLS of listeners, HTTP limits, store, log and audit (configuration.md 1.2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .fields import AuditTarget, Duration, Flag, Int, Size, StoreUrl
+from .fields import AuditTarget, Duration, Flag, Int, OptionalPath, Size, StoreUrl
 from .section import Section
+
+
+class ListenerTls(Section):
+    """TLS of the listeners that are written ``https://``."""
+
+    cert_file: OptionalPath = None
+    """Certificate in PEM, those of intermediate authorities behind it. A new one is taken without a restart."""
+    key_file: OptionalPath = None
+    """Its key in PEM, without a passphrase."""
+    min_version: Literal["TLS1.2", "TLS1.3"] = "TLS1.2"
+    """Oldest version of TLS that is spoken."""
 
 
 class Http(Section):
