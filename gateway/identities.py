@@ -81,6 +81,14 @@ class Identities:
         )
         return _identity(row, account, grant)
 
+    async def refuse(self, account: Account, now: int) -> None:
+        """Keep the new facts of somebody known whom no group mapping lets in any more."""
+        await self._keep_facts(await self._store.identity_of(account.server, account.external_id), account, now)
+
+    def unmapped(self, account: Account) -> str:
+        """See ``Grants.unmapped``."""
+        return self._grants.unmapped(account)
+
     async def _keep_facts(self, known: IdentityRow | None, account: Account, now: int) -> None:
         """Who is refused for what the directory says now keeps nothing that was granted for what it said before."""
         if known is None or known.gone_at is not None or _account(known) == replace(account, user_id=""):

@@ -95,7 +95,8 @@ class Grant:
     clearml_role: str = "user"
     org_roles: Mapping[int, str] = field(default_factory=dict)
     """Grafana organisation id to role."""
-    grafana_admin: bool = False
+    grafana_admin: bool | None = False
+    """Grafana's server administrator; None where Grafana keeps its own roles and flag (``skip_org_role_sync``)."""
     policies: tuple[str, ...] = ()
     admin: bool = False
     """Administrator of this gateway."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.access.client_address import Address, is_trusted
 from gateway.credentials import LoginCache, Remembered, Services
-from gateway.directory.realm import Outcome, Realm, Verdict, conclude
+from gateway.directory.realm import Outcome, Privilege, Realm, Verdict, conclude
 from gateway.gate import AttemptGate, Turns
 from gateway.grants.lockout import Settings, tuned
 from gateway.grants.mapping import Refused
@@ -63,6 +65,11 @@ class Attempt:
     """The server that the dialect names, LOCAL among them; the realm where it names none (DECISIONS 3)."""
     no_keys: bool = False
     """Keys of programs do not count, as without ``clearml`` in ``access_control.accept``."""
+    privilege: Privilege | None = None
+    """Who may log in at all, where the dialect has an opinion."""
+    owner: Callable[[], Awaitable[Identity | None]] | None = field(default=None, repr=False)
+    """Whose it is, where the password is a key of the dialect's own, which no directory may see; None: nobody's. May
+    raise KeyUndecided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,12 @@ class Denied:
 
     reason: str
     server: str = ""
-    locked: bool = False
-    """Whether a lock was in the way, and the password was not looked at."""
+    outcome: Outcome = Outcome.INVALID
+
+    @property
+    def locked(self) -> bool:
+        """Whether a lock was in the way, and the password was not looked at."""
+        return self.outcome is Outcome.LOCKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,7 @@ class Failed:
     server: str = ""
 
 
+_T = TypeVar("_T")
 LoginResult = Identity | Denied | Throttled | Unavailable | Failed
 
 
@@ -115,6 +127,14 @@ def unusable(attempt: Attempt) -> str:
     if len(attempt.username) > MAX_NAME:
         return f"name longer than {MAX_NAME} characters"
     return ""
+
+
+def admits(privilege: Privilege | None, account: Account) -> bool:
+    """Whether the dialect lets an account in at all."""
+    if privilege is None:
+        return True
+    rule = privilege.get(account.server)
+    return account.server in privilege and (rule is None or rule(account))
 
 
 class Login:
@@ -189,9 +209,11 @@ class Login:
             name = attempt.username.strip()
             if self.is_key(name) or attempt.keys_only:
                 return await self._check_key(attempt, gate)
+            if attempt.owner is not None:
+                return await self._check_own_key(attempt, attempt.owner, gate)
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
-            return await self._in_turn(attempt, gate)
+            return await self._in_turn(attempt, partial(self._ask_realm, attempt, gate))
 
     def is_key(self, name: str) -> bool:
         """Whether a name is, or looks like, the key of a program: such names are nobody's in a directory."""
@@ -217,6 +239,29 @@ class Login:
                 await gate.count_for_address()
             return Denied(str(refused))
 
+    async def _check_own_key(
+        self, attempt: Attempt, owner: Callable[[], Awaitable[Identity | None]], gate: AttemptGate
+    ) -> LoginResult:
+        """A wrong one counts for the address alone: nobody guesses a key, and an old one must not lock its owner."""
+        try:
+            identity = await self._in_turn(attempt, owner)
+        except KeyUndecided as undecided:
+            return Unavailable(str(undecided))
+        if isinstance(identity, Unavailable):
+            return identity
+        if identity is not None and admits(attempt.privilege, identity.account):
+            return identity
+        await gate.count_for_address()
+        if identity is not None:
+            return Denied("the key's owner is not among those let in", identity.account.server, Outcome.UNGRANTED)
+        if attempt.privilege and any(attempt.privilege.values()):
+            # Who may not log in hears so whatever the key; an empty password never reaches a directory.
+            asked = partial(self._realm.authenticate, attempt.username, "", gate, attempt.server, attempt.privilege)
+            verdicts = await self._in_turn(attempt, asked)
+            if isinstance(verdicts, list) and conclude(verdicts).outcome is Outcome.UNGRANTED:
+                return Denied("not among those let in, and the key is nobody's", outcome=Outcome.UNGRANTED)
+        return Denied("the key is not theirs, or no longer good")
+
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""
         known = self._cache.get(attempt.username, attempt.password, attempt.server)
@@ -224,10 +269,12 @@ class Login:
             return None
         if not await gate.admits_entry(known.server, known.entry):
             return None
-        return await self._identities.by_id(known.identity_id, int(time.time()))
+        identity = await self._identities.by_id(known.identity_id, int(time.time()))
+        return identity if identity and admits(attempt.privilege, identity.account) else None
 
-    async def _in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
-        where = "local" if self._realm.asks_no_server(attempt.username, attempt.server) else "servers"
+    async def _in_turn(self, attempt: Attempt, asked: Callable[[], Awaitable[_T]]) -> _T | Unavailable:
+        alone = self._realm.asks_no_server(attempt.username, attempt.server, attempt.privilege)
+        where = "local" if alone else "servers"
         slots = self._slots[where]
         if self._waiting[where] >= self._settings.queue:
             return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
@@ -237,17 +284,21 @@ class Login:
         finally:
             self._waiting[where] -= 1
         try:
-            return await self._ask_realm(attempt, gate)
+            return await asked()
         finally:
             slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         started = time.monotonic()
-        verdicts = await self._realm.authenticate(attempt.username, attempt.password, gate, attempt.server)
+        verdicts = await self._realm.authenticate(
+            attempt.username, attempt.password, gate, attempt.server, attempt.privilege
+        )
         refused = [verdict for verdict in verdicts if verdict.outcome is Outcome.INVALID]
         for verdict in refused:
             if verdict.entry:
                 self.padding.note(verdict.server, time.monotonic() - started)
+            if verdict.account is not None:
+                await self._identities.refuse(verdict.account, int(time.time()))
         for verdict in verdicts:
             if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
                 log.warning("server %s: %s", verdict.server, verdict.reason)
@@ -259,8 +310,11 @@ class Login:
             await gate.count(refused)
             kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
             return kind(final.reason, final.server)
-        await gate.count(verdicts)
-        return Denied(final.reason, final.server, locked=final.outcome is Outcome.LOCKED)
+        if final.outcome is Outcome.UNGRANTED:
+            await gate.count_for_address()
+        else:
+            await gate.count(verdicts)
+        return Denied(final.reason, final.server, final.outcome)
 
     async def _admit(self, attempt: Attempt, verdict: Verdict, account: Account, gate: AttemptGate) -> LoginResult:
         """The password was right; the configuration still has its say, and the store its record."""

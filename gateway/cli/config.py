@@ -56,7 +56,8 @@ def add_files_option(parser: argparse.ArgumentParser, meaning: str = "") -> None
         action="append",
         type=Path,
         default=[],
-        help=meaning or "configuration file (.conf, .toml, .yaml, .json); later ones win; none: environment only",
+        help=meaning
+        or "configuration file (.conf, .toml, .yaml, .json, or a grafana.ini); later ones win; none: environment only",
     )
 
 

@@ -1,4 +1,4 @@
-"""``CLEARML__a__b=value`` variables and systemd credentials (clearml.md 1.1 and 1.2, DECISIONS 23), and Conjur's.
+"""``CLEARML__a__b=value`` variables, systemd credentials (clearml.md 1.1 and 1.2, DECISIONS 23), variables of others.
 
 Names follow the real ClearML server: exact prefix, byte order (the later one wins), ``__`` and ``.`` separate, lower
 case. Values do not: the real server parses ``path: value`` as HOCON, where ``#`` cuts a password, ``dc=x,dc=y`` stops
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final
 
+from . import grafana_ini
 from .conjur_variables import read_conjur
 from .json_source import read_json
 from .layer import Layer, LayerTree, Shaper, is_index
@@ -50,6 +51,7 @@ def read_environment(environment: Mapping[str, str], shaper: Shaper) -> list[Lay
         if prefix == PREFIXES[-1]:
             reader.credentials(environment.get("CREDENTIALS_DIRECTORY", ""))
             read_conjur(environment, reader.layer, shaper)
+            grafana_ini.read_variables(environment, reader.layer, shaper)
         layers.append(reader.layer)
     return layers
 

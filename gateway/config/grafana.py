@@ -7,28 +7,21 @@ Grafana would only fail at each connection or log a line (no host, an unknown TL
 from __future__ import annotations
 
 import re
-import socket
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path as FilePath
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gateway.identity import fold_name
 
 from .advice import NO_GROUP, NO_HOST
 from .checks import certificate_errors
+from .expressions import Expansion, has_expressions
 from .layer import LayerTree, distinct, unused_names
 from .origin import DEFAULT, Given, Origin, Path, Problems
-from .position import Lines, Places
+from .position import Lines
 from .reading import Reading, SourceError
 from .toml_source import parse_toml, parse_toml_at
 
-SIZE: Final = 8 * 1024 * 1024
-"""Largest file that an expression names, and longest text after expansion: in bytes and in characters."""
-_EXPRESSION: Final = re.compile(r"\$(?:__(\w++))?\{([^}]+)\}")
 _FIRST_KEY: Final = re.compile(r"(?:\s++|#[^\n]*+)*+\[{0,2}[ \t]*+([\w-]++)", re.ASCII)
-_NAME: Final = re.compile(r"[A-Za-z_]\w*+", re.ASCII)
-_COMMENT: Final = re.compile(r"^[ \t]*+#", re.MULTILINE)
 _TOP: Final = frozenset({"servers", "verbose_logging"})
 _EFFECTS: Final = ("org_role", "grafana_admin", "policies", "clearml_role", "admin")
 _ROLES: Final = ("Viewer", "Editor", "Admin", "None")
@@ -40,30 +33,32 @@ Table = dict[str, Given]
 
 
 def read_grafana(
-    text: str, environment: Mapping[str, str], origin: Origin, problems: Problems, reading: Reading
+    text: str, environment: Mapping[str, str], origin: Origin, problems: Problems, reading: Reading, *,
+    certain: bool = False,
 ) -> Given | None:
     """The tree of a TOML text that is an ``ldap.toml``, key case folded; None where it is none.
 
-    Positions are those of the text as it is written, whatever its expressions become.
+    Positions are those of the text as it is written, whatever its expressions become. ``certain`` says that it is one,
+    whatever else it holds: Grafana passes over what it does not know.
 
     :raises SourceError: where it is one and cannot be read: an expression's file, or TOML after expansion.
     """
-    first = _FIRST_KEY.match(text)
+    first = None if certain else _FIRST_KEY.match(text)
     if first and first[1].lower() not in _TOP:
         return None
-    has_expressions = next(_expressions(text), None) is not None
+    expressions = has_expressions(text)
     try:
         tree = parse_toml(text, origin)
     except SourceError:
         # An expression may stand without quotes (port = ${LDAP_PORT}), so the text says what it is only afterwards.
-        if not has_expressions:
+        if not expressions:
             raise
     else:
-        if not is_grafana(tree.value):
+        if not certain and not is_grafana(tree.value):
             return None
-    if has_expressions:
+    if expressions:
         tree = _expanded(text, environment, origin, problems, reading)
-        if not is_grafana(tree.value):
+        if not certain and not is_grafana(tree.value):
             return None
     _fold(tree)
     return tree
@@ -72,7 +67,7 @@ def read_grafana(
 def _expanded(
     text: str, environment: Mapping[str, str], origin: Origin, problems: Problems, reading: Reading
 ) -> Given:
-    expanded, places = _Expansion(text, origin, reading).expand(environment, problems)
+    expanded, places = Expansion(text, Lines(text, origin), reading).expand(environment, problems)
     try:
         return parse_toml_at(expanded, places)
     except SourceError as error:
@@ -84,103 +79,6 @@ def is_grafana(tree: Table) -> bool:
     """Whether the top level holds only what an ``ldap.toml`` holds; servers by name (``[servers.corp]``) are ours."""
     named = any(isinstance(given.value, dict) for given in tree.values())
     return bool(tree) and not named and {key.lower() for key in tree} <= _TOP
-
-
-class _Replaced:
-    """Places of a text in which expressions were replaced: what was put in is written where its expression is."""
-
-    def __init__(self, before: Places) -> None:
-        self.origin = before.origin
-        self._before = before
-        self._starts: list[int] = []
-        self._sources: list[tuple[int, bool]] = []
-
-    def add(self, start: int, source: int, *, put_in: bool) -> None:
-        """Note that from ``start`` on the text is that from ``source`` on of the text before, or was put in there."""
-        self._starts.append(start)
-        self._sources.append((source, put_in))
-
-    def at(self, offset: int) -> Origin:
-        """Where the character at an offset is written."""
-        index = bisect_right(self._starts, offset) - 1
-        source, put_in = self._sources[index]
-        return self._before.at(source if put_in else source + offset - self._starts[index])
-
-
-class _Expansion:
-    """Expands the expressions of one text (grafana.md 1.4)."""
-
-    def __init__(self, text: str, origin: Origin, reading: Reading) -> None:
-        self._text = text
-        self._lines = Lines(text, origin)
-        self._comments = {found.start() for found in _COMMENT.finditer(text)}
-        self._reading = reading
-        self._files: dict[str, str] = {}
-
-    def expand(self, environment: Mapping[str, str], problems: Problems) -> tuple[str, Places]:
-        """The text afterwards, and its places.
-
-        Grafana's order: all environment expressions first, so that their values may hold file expressions.
-        """
-
-        def variable(match: re.Match[str], place: Origin) -> str:
-            if match[1] not in (None, "env"):
-                return match[0]
-            value = environment.get(match[2], "") or (socket.gethostname() if match[2] == "HOSTNAME" else "")
-            commented = self._lines.start(match.start()) in self._comments
-            if not value and match[2] not in environment and not commented:
-                problems.warn(place, "", _unset(match))
-            return value
-
-        def file(match: re.Match[str], place: Origin) -> str:
-            return self._file(match[2], place) if match[1] == "file" else match[0]
-
-        return _replace(*_replace(self._text, self._lines, variable), file)
-
-    def _file(self, name: str, place: Origin) -> str:
-        if name not in self._files:
-            try:
-                self._files[name] = self._reading.text(FilePath(name).absolute(), SIZE, "other").strip()
-            except SourceError as error:
-                shown = name if name.isprintable() else "..."
-                raise SourceError(f"$__file{{{shown}}}: {error}", place.line, place.column) from None
-        return self._files[name]
-
-
-def _expressions(text: str) -> Iterator[re.Match[str]]:
-    """What may be one. Behind the last brace none is, and each ``${`` there would be tried on all the rest."""
-    return _EXPRESSION.finditer(text, 0, text.rfind("}") + 1)
-
-
-def _replace(text: str, before: Places, value: Callable[[re.Match[str], Origin], str]) -> tuple[str, Places]:
-    places = _Replaced(before)
-    pieces: list[str] = []
-    length = end = 0
-
-    def put(piece: str, source: int, *, put_in: bool) -> None:
-        nonlocal length
-        places.add(length, source, put_in=put_in)
-        pieces.append(piece)
-        length += len(piece)
-
-    for match in _expressions(text):
-        replaced = value(match, before.at(match.start()))
-        if replaced == match[0]:
-            continue
-        put(text[end : match.start()], end, put_in=False)
-        put(replaced, match.start(), put_in=True)
-        end = match.end()
-        if length > SIZE:
-            raise SourceError(f"larger than {SIZE} characters with the values of its expressions")
-    put(text[end:], end, put_in=False)
-    return "".join(pieces), places
-
-
-def _unset(match: re.Match[str]) -> str:
-    """What is said of an expression without value; what only looks like one may be part of a password."""
-    if _NAME.fullmatch(match[2]):
-        return f"{match[0]} becomes empty, because {match[2]} is not set"
-    return "an expression becomes empty, because it names no variable"
 
 
 def _fold(given: Given) -> None:
@@ -211,6 +109,9 @@ class GrafanaReader:
 
     def adapt(self, tree: Given) -> Given:
         """The tree as our own keys have it."""
+        for name, given in tree.value.items():
+            if name not in _TOP:
+                self._problems.warn(given.origin, name, "unknown key")
         servers = tree.value.get("servers")
         if servers is None or not servers.value:
             self._problems.add(servers.origin if servers else self._origin, "servers", "no server is defined")
@@ -222,12 +123,22 @@ class GrafanaReader:
         for item in servers.value:
             if "name" not in item.value:
                 item.value["name"] = Given(next(names), item.origin)
+        self._verbose(tree, servers)
         shown = distinct(str(item.value["name"].value) for item in servers.value)
         for number, (item, name) in enumerate(zip(servers.value, shown, strict=True), 1):
             self._block(item, f"servers.{name}", number)
         self.names = tuple(map(fold_name, shown))
         self.fallbacks = LayerTree(DEFAULT, {"servers": LayerTree(DEFAULT, {name: _defaults() for name in self.names})})
         return adapted
+
+    def _verbose(self, tree: Given, servers: Given) -> None:
+        """``verbose_logging`` of early versions, which stands above the blocks."""
+        given = tree.value.get("verbose_logging")
+        if given is not None and not isinstance(given.value, bool):
+            self._problems.warn(given.origin, "verbose_logging", "expected true or false; ignored")
+        elif given is not None:
+            for item in servers.value:
+                item.value.setdefault("verbose_logging", given)
 
     def _block(self, item: Given, path: str, number: int) -> None:
         block: Table = item.value

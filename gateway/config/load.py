@@ -1,7 +1,7 @@
 """The one pipeline from files and environment to a snapshot: read, translate, merge, validate, check.
 
 Blocking (files, parsing): at reload it runs in a thread. What it returns depends on its arguments and on the files that
-they name.
+they name; only whether a certificate of ours has expired also on the clock.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from .access_advice import doubtful_access
-from .checks import server_findings
+from .checks import server_findings, sync_findings
 from .difference import pending_keys
 from .environment import read_environment
 from .grafana import drop_unused_files
+from .grafana_advice import doubtful_delivery
 from .layer import Layer, LayerTree, Shaper
+from .listener_checks import listener_findings
 from .merge import Merger, fill, live
 from .origin import DEFAULT, ConfigurationError, Given, Origin, Problem, Problems
 from .origin import Path as KeyPath
@@ -33,7 +35,7 @@ from .schema.fields import Form
 from .schema.meant import meant
 from .schema.section import Finding, Place
 from .schema.shape import Leaf, Node, Table, Tables
-from .sources import read_file
+from .sources import read_files
 from .spellings import FIXED_USERS, KNOWN, LDAP, NATIVE, SERVER, translate
 from .stored import Stored, read_stored
 from .vault_files import check_declared, read_vault_files
@@ -114,7 +116,7 @@ def _load(
     names = tuple(anchored(directory, file) for file in files)
     problems = Problems()
     shaper = Shaper(directory, problems, reading, KNOWN)
-    layers = [read_file(name, environment, shaper) for name in names]
+    layers = read_files(names, environment, shaper)
     complete = None not in layers
     usable = [layer for layer in layers if layer is not None]
     usable.append(read_stored(stored, shaper))
@@ -131,7 +133,7 @@ def _load(
     origins = dict(_origins(tree))
     _warn_of_hidden(origins, problems)
     withhold_passwords(tree, problems)
-    configuration = _validate(tree, problems, translation.wording, complete=complete, files=not reading.by_heart)
+    configuration = _validate(tree, problems, translation.wording, reading, complete=complete)
     if problems.errors or configuration is None:
         raise ConfigurationError(problems.all, reading.contents, configuration, whole=complete)
     in_force = configuration if begun_with is None else _in_force(tree, configuration, begun_with, problems)
@@ -224,7 +226,7 @@ def _note_other_files(node: Node, tree: Any, reading: Reading) -> None:
 
 
 def _validate(
-    tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool, files: bool
+    tree: LayerTree, problems: Problems, wording: Wording, reading: Reading, *, complete: bool
 ) -> Configuration | None:
     """The configuration, with every wrong value reported.
 
@@ -251,14 +253,20 @@ def _validate(
             for place in reversed(wrong):  # the last first: what is taken out of a list moves what stands behind it
                 _take_out(NATIVE, tree, place)
         else:
-            about_servers, about_access = server_findings(configuration, files=files), doubtful_access(configuration)
-            for finding in (*configuration.all_findings(), *about_servers, *about_access):
+            about_files = (*server_findings(configuration, files=not reading.by_heart),
+                           *listener_findings(configuration, reading), *sync_findings(configuration))  # fmt: skip
+            for finding in (*configuration.all_findings(), *about_files, *_about_use(configuration)):
                 if problems.full:
                     break
                 _report(finding, tree, problems, wording, complete=complete)
             check_declared(configuration, tree, problems)
             return configuration
     return None
+
+
+def _about_use(configuration: Configuration) -> Iterator[Finding]:
+    yield from doubtful_access(configuration)
+    yield from doubtful_delivery(configuration)
 
 
 def _report(finding: Finding, tree: LayerTree, problems: Problems, wording: Wording, *, complete: bool) -> None:

@@ -1,11 +1,11 @@
-"""Reads one file into a layer: HOCON, TOML, YAML or JSON, by suffix.
+"""Reads files into layers: HOCON, TOML, YAML, JSON or Grafana's two files, by suffix.
 
 No error quotes the file: what stands next to a syntax error may be a password.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,8 @@ from gateway.hocon import FileIncludes, HoconError, Limits, Value
 from gateway.hocon import parse as parse_hocon
 
 from .grafana import GrafanaReader, read_grafana
+from .grafana_ini import SECTION, MainSettings, last_of
+from .grafana_ini import SUFFIX as INI
 from .json_source import parse_json
 from .layer import Layer, Shaper
 from .origin import Given, Origin, Problems
@@ -27,18 +29,46 @@ SIZE: Final = 8 * 1024 * 1024
 _LIMITS: Final = Limits(size=SIZE, values=1_000_000, expansion=32 * 1024 * 1024)
 
 
-def read_file(file: Path, environment: Mapping[str, str], shaper: Shaper) -> Layer | None:
-    """The layer of one file; None where it cannot be read, which is then reported."""
+def read_files(files: Sequence[Path], environment: Mapping[str, str], shaper: Shaper) -> list[Layer | None]:
+    """The layers of the files in their order, None for each that cannot be read.
+
+    The ``ldap.toml`` that Grafana's main settings name comes behind the ``grafana.ini``; behind all files, where only
+    variables name it. One that is among the files anyway is not read twice.
+    """
+    main = MainSettings(environment, shaper)
+
+    def layer_of(file: Path) -> Layer | None:
+        return main.read(file) if file.suffix.lower() == INI else _read_file(file, environment, shaper)
+
+    behind = last_of(files) + 1
+    layers = [layer_of(file) for file in files[:behind]]
+    named = main.ldap_toml()
+    if named is not None and named.path not in files:
+        shaper.problems.note(named.origin, f"{SECTION}: {named.path} is read")
+        layers.append(_read_file(named.path, environment, shaper, named=named.origin))
+    return [*layers, *map(layer_of, files[behind:])]
+
+
+def _read_file(
+    file: Path, environment: Mapping[str, str], shaper: Shaper, *, named: Origin | None = None
+) -> Layer | None:
+    """The layer of one file; None where it cannot be read, which is then reported.
+
+    ``named`` is where Grafana's main settings name it: then it is an ``ldap.toml``, whatever it holds.
+    """
     origin = Origin("file", str(file))
     layer = Layer()
     try:
-        suffix = suffix_of(file)
+        suffix = ".toml" if named else suffix_of(file)
         text = shaper.reading.text(file, SIZE, "configuration")
-        raw = read_grafana(text, environment, origin, shaper.problems, shaper.reading) if suffix == ".toml" else None
+        raw: Given | None = None
+        if suffix == ".toml":
+            raw = read_grafana(text, environment, origin, shaper.problems, shaper.reading, certain=named is not None)
         if raw is None:
             raw = parse(text, suffix, origin, shaper.reading, shaper.problems)
         else:
-            rules = "it holds only servers: unknown keys are passed over, ${} is expanded, a mapping is required"
+            why = "Grafana's settings name it" if named else "it holds only servers"
+            rules = f"{why}: unknown keys are passed over, ${{}} is expanded, a mapping is required"
             shaper.problems.note(origin, f"read by the rules of Grafana's ldap.toml, because {rules}")
             reader = GrafanaReader(origin, shaper.problems)
             raw = reader.adapt(raw)
@@ -46,7 +76,8 @@ def read_file(file: Path, environment: Mapping[str, str], shaper: Shaper) -> Lay
             shaper = replace(shaper, unknown="warning")
     except SourceError as error:
         place = Origin("file", error.file or origin.place, error.line, error.column)
-        shaper.problems.add(place, "", str(error))
+        hint = f" ({named} names it)" if named and not error.line else ""
+        shaper.problems.add(place, "", f"{error}{hint}")
         return None
     if (tree := shaper.shape(ROOT, raw, ())) is not None:
         layer.tree = tree
@@ -60,7 +91,7 @@ def suffix_of(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise SourceError(f"unknown kind of file; expected one of {', '.join(SUFFIXES)}")
+        raise SourceError(f"unknown kind of file; expected one of {', '.join(SUFFIXES)}, or a grafana.ini")
     return suffix
 
 

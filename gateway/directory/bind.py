@@ -9,6 +9,7 @@ made of the login; what follows the bind, only who knows the password ever sees.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
@@ -24,14 +25,17 @@ from gateway.directory.groups import GROUP_VARIABLES, GroupReader
 from gateway.directory.messages import Entry, Result, result_name
 from gateway.directory.people import USER_VARIABLES, Ambiguous, People
 from gateway.directory.proof import NAME_ATTRIBUTES, PROOF_ATTRIBUTES, disproof, may_bind_as
-from gateway.directory.realm import Gate, Outcome, Verdict
+from gateway.directory.realm import Gate, Outcome, Rule, Verdict
 from gateway.directory.searches import GENERAL_ADVICE, PASSING, SUCCESS, Connections, Searcher, SearchFailed, Session
 from gateway.directory.templates import BindName, direct_name, principal_name, single_name
+from gateway.directory.verbose import described
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
     from gateway.directory.pool import Pool
     from gateway.identity import Account
+
+log = logging.getLogger(__name__)
 
 _WRONG_PASSWORD: Final = frozenset({
     49,  # invalidCredentials
@@ -43,6 +47,7 @@ _WRONG_PASSWORD: Final = frozenset({
 })  # fmt: skip
 
 
+_UNGRANTED: Final = "not among those whom the dialect lets in"
 _SERVICE_ACCOUNT: Final = "this is the service account (bind_dn): guesses at its password would lock it"
 _UNPROVED: Final = (
     "let search_filter find people by the very name that binds, such as (userPrincipalName=%s@example.org), or search "
@@ -88,19 +93,20 @@ class DirectoryServer:
         self._service_name = server.bind_dn if server.mode == "service" else ""
         self._rechecks = server.recheck == "service"
         self._nobody = ",".join(filter(None, ("cn=nobody-has-this-name", server.user_bases[0])))
+        self._verbose = server.verbose_logging
         self._groups = GroupReader(server)
         wanted = (*self._groups.wanted, *state_attributes(server.preset), *self._names_wanted())
         self._reader = AccountReader(server, wanted)
         self._people = People(server, self._reader.requested)
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
-        """Check one name and password within ``login_timeout``."""
+    async def authenticate(self, username: str, password: str, gate: Gate, rule: Rule | None = None) -> Verdict:
+        """Check one name and password within ``login_timeout``; the ``rule`` first, where ``searches_first``."""
         if self._unusable:
             verdict = self._verdict(Outcome.ERROR, self._unusable)
         elif self.searches_first:
-            verdict = await self._in_time(self._search_then_bind(username, password, gate))
+            verdict = await self._in_time(self._search_then_bind(username, password, gate, rule))
         else:
-            verdict = await self._in_time(self._bind_then_search(username, password))
+            verdict = await self._in_time(self._bind_then_search(username, password, rule))
         if verdict.outcome in (Outcome.ERROR, Outcome.UNREACHABLE):
             self.last_failure = Failure(time.time(), verdict.reason)
         return verdict
@@ -110,6 +116,11 @@ class DirectoryServer:
         if self._bind_name is not None:
             return () if self._bound_by_dn else PROOF_ATTRIBUTES
         return NAME_ATTRIBUTES if self._service_name and "=" not in self._service_name else ()
+
+    @property
+    def unusable(self) -> str:
+        """Why nobody can log in, whatever the directory says; empty where it can be asked."""
+        return self._unusable
 
     @property
     def requested(self) -> tuple[str, ...]:
@@ -212,28 +223,32 @@ class DirectoryServer:
         texts = [found.text for found in entry_restrictions(entry.attributes, time.time())]
         barred = "; ".join([_SERVICE_ACCOUNT, *texts] if self._is_service(entry) else texts)
         account = await self.read(self.connections, entry, username)
-        return Verdict(self.name, Outcome.INVALID if barred else Outcome.OK, barred, account, external_id(entry))
+        outcome = Outcome.INVALID if barred else Outcome.OK
+        return Verdict(self.name, outcome, barred, account, external_id(entry), found=entry)
 
-    async def _search_then_bind(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def _search_then_bind(self, username: str, password: str, gate: Gate, rule: Rule | None) -> Verdict:
+        nobody = Entry(self._nobody, {})
         try:
             entry = await self._people.find(self.connections, username)
         except Ambiguous as error:
-            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, str(error))
+            return await self._as_nobody(nobody, username, rule, self._verdict(Outcome.INVALID, str(error)))
         if entry is None:
-            return await self._bind_as_nobody() or self._verdict(Outcome.NOT_FOUND, "unknown name")
+            return await self._as_nobody(nobody, username, rule, self._verdict(Outcome.NOT_FOUND, "unknown name"))
         if not entry.dn:
             return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
         key = external_id(entry)
         if not await gate.admits_entry(self.name, key):
             return self._verdict(Outcome.LOCKED, "locked after too many failures", key)
         if self._is_service(entry):
-            return await self._bind_as_nobody() or self._verdict(Outcome.INVALID, _SERVICE_ACCOUNT, key)
+            return await self._as_nobody(entry, username, rule, self._verdict(Outcome.INVALID, _SERVICE_ACCOUNT, key))
+        account = None if rule is None else await self.read(self.connections, entry, username)
+        if rule and account and not rule(account):
+            return await self._as_nobody(entry, username, None, self._verdict(Outcome.UNGRANTED, _UNGRANTED, key))
         if refused := self._refused(await self.connections.bind(entry.dn, password), entry.attributes, key):
             return refused
-        account = await self.read(self.connections, entry, username)
-        return Verdict(self.name, Outcome.OK, account=account, entry=key)
+        return self._accepted(entry, account or await self.read(self.connections, entry, username))
 
-    async def _bind_then_search(self, username: str, password: str) -> Verdict:
+    async def _bind_then_search(self, username: str, password: str, rule: Rule | None) -> Verdict:
         """The typed name alone is counted by the lockout: it is the entry's name, or of no entry at all."""
         try:
             bound_as = self.bind_name(username)
@@ -250,7 +265,14 @@ class DirectoryServer:
             if refused := self._refused(session.result, entry.attributes, key):
                 return refused
             account = await self.read(session, entry, username)
-        return Verdict(self.name, Outcome.OK, account=account, entry=key)
+        if rule and not rule(account):
+            return self._verdict(Outcome.UNGRANTED, _UNGRANTED, key)
+        return self._accepted(entry, account)
+
+    def _accepted(self, entry: Entry, account: Account) -> Verdict:
+        if self._verbose:
+            log.info("server %s: %s", self.name, described(entry, account))
+        return Verdict(self.name, Outcome.OK, account=account, entry=external_id(entry))
 
     def _is_service(self, entry: Entry) -> bool:
         return bool(self._service_name) and may_bind_as(entry, self._service_name)
@@ -273,10 +295,15 @@ class DirectoryServer:
             raise NotThem(f"bound as {bound_as}, {unlike}, but search_filter finds {entry.dn}: {_UNPROVED}")
         return entry
 
-    async def _bind_as_nobody(self) -> Verdict | None:
-        """None where the directory checks passwords; while it is busy, what it would be to somebody it knows."""
+    async def _as_nobody(self, entry: Entry, username: str, rule: Rule | None, verdict: Verdict) -> Verdict:
+        """``verdict`` after as many round trips as a wrong password costs, groups for the rule among them.
+
+        While the directory is busy, what it would be to somebody it knows.
+        """
+        if rule is not None:
+            await self._groups.groups(self.connections, entry, username)
         refused = self._refused(await self.connections.bind(self._nobody, "x"), {})
-        return refused if refused and refused.outcome is Outcome.UNREACHABLE else None
+        return refused if refused and refused.outcome is Outcome.UNREACHABLE else verdict
 
     def _refused(self, result: Result, entry: Attributes, key: str = "") -> Verdict | None:
         """What a bind's result means with what is known of the entry; None for a success of an account that is not

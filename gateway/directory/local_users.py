@@ -13,7 +13,7 @@ import argon2
 import bcrypt
 
 from gateway.config.schema import PLAIN_FORM, Secret, plain_form
-from gateway.directory.realm import Gate, Outcome, Verdict
+from gateway.directory.realm import Gate, Outcome, Rule, Verdict
 from gateway.identity import LOCAL, Account, Group, fold_name
 
 if TYPE_CHECKING:
@@ -119,11 +119,13 @@ class LocalUsers:
                 self._slowest = await loop.run_in_executor(self._threads, _slowest_seconds, [*examples.values()])
         return self._slowest
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def authenticate(self, username: str, password: str, gate: Gate, rule: Rule | None = None) -> Verdict:
         """Check a password; for an unknown name too, against the hash of nobody."""
         user = self._users.get(fold_name(username))
         if user is not None and not await gate.admits_entry(self.name, fold_name(user.username)):
             return Verdict(self.name, Outcome.LOCKED, "locked after too many failures", entry=fold_name(user.username))
+        if rule and (account := self.account(username)) is not None and not rule(account):
+            return Verdict(self.name, Outcome.UNGRANTED, "not among those whom the dialect lets in")
         password_hash = user.password_hash.reveal() if user else self._nobody
         loop = asyncio.get_running_loop()
         async with self._slots:

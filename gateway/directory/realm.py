@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.identity import LOCAL, Account
+
+if TYPE_CHECKING:
+    from gateway.directory.messages import Entry
 
 
 class Outcome(enum.Enum):
@@ -16,6 +19,8 @@ class Outcome(enum.Enum):
     OK = "ok"
     INVALID = "invalid"
     LOCKED = "locked"
+    UNGRANTED = "ungranted"
+    """The dialect lets them not in, whatever the password."""
     NOT_FOUND = "not found"
     UNREACHABLE = "unreachable"
     ERROR = "error"
@@ -32,6 +37,15 @@ class Verdict:
     account: Account | None = None
     entry: str = ""
     """Key of the entry that was found, whatever the password; empty where none was."""
+    found: Entry | None = None
+    """The entry itself, of a look-up without password."""
+
+
+Rule = Callable[[Account], bool]
+"""Whether a dialect lets somebody in at all."""
+Privilege = Mapping[str, Rule | None]
+"""Who may log in at all, decided before the password is looked at (conjur.md 3): by server, LOCAL among them. None lets
+in everybody of that server; people of servers that are not in it are not looked for."""
 
 
 class Gate(Protocol):
@@ -51,8 +65,8 @@ class Member(Protocol):
     def name(self) -> str:
         """The server's name."""
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
-        """Check one name and password; never raises for what a directory can do."""
+    async def authenticate(self, username: str, password: str, gate: Gate, rule: Rule | None = None) -> Verdict:
+        """Check one name and password of whom the rule lets in; never raises for what a directory can do."""
 
 
 class ServerMember(Member, Protocol):
@@ -76,46 +90,63 @@ class Realm:
     A dialect that names a server asks that one alone, in the realm or not (DECISIONS 3).
     """
 
-    def __init__(self, local: LocalMember, servers: Iterable[ServerMember]) -> None:
+    def __init__(
+        self, local: LocalMember, servers: Iterable[ServerMember], unmapped: Callable[[Account], str] = lambda _: ""
+    ) -> None:
+        """``unmapped`` tells why a server lets somebody not in whose password is right; then the next one is asked, as
+        after a wrong password."""
         self._local = local
+        self._unmapped = unmapped
         self._by_name = {server.name: server for server in servers}
         self._servers: Sequence[Member] = tuple(server for server in self._by_name.values() if server.in_realm)
 
-    def members(self, username: str, server: str = "") -> Sequence[Member]:
+    def members(self, username: str, server: str = "", privilege: Privilege | None = None) -> Sequence[Member]:
         """Who is asked for this name: one ``server`` or LOCAL, else the local users or the servers of the realm.
 
         Raises ``KeyError`` for a server that is not configured.
         """
         if server:
             return (self._local,) if server == LOCAL else (self._by_name[server],)
-        return (self._local,) if self._local.knows(username) or not self._servers else self._servers
+        servers = self._servers
+        if privilege is not None:
+            servers = tuple(member for member in servers if member.name in privilege)
+        return (self._local,) if self._local.knows(username) or not servers else servers
 
-    def asks_no_server(self, username: str, server: str = "") -> bool:
+    def asks_no_server(self, username: str, server: str = "", privilege: Privilege | None = None) -> bool:
         """Say whether the local users decide. Raises as ``members``."""
-        return self.members(username, server) == (self._local,)
+        return self.members(username, server, privilege) == (self._local,)
 
-    async def authenticate(self, username: str, password: str, gate: Gate, server: str = "") -> list[Verdict]:
+    async def authenticate(
+        self, username: str, password: str, gate: Gate, server: str = "", privilege: Privilege | None = None
+    ) -> list[Verdict]:
         """Ask the members in turn until one accepts or fails in an unknown way. Raises as ``members``."""
         verdicts = []
-        for member in self.members(username, server):
+        for member in self.members(username, server, privilege):
             if await gate.admits_name(member.name):
-                verdict = await member.authenticate(username, password, gate)
+                rule = privilege.get(member.name) if privilege else None
+                verdict = await member.authenticate(username, password, gate, rule)
             else:
                 verdict = Verdict(member.name, Outcome.LOCKED, "the name is locked after too many failures")
-            verdicts.append(verdict)
-            if verdict.outcome in (Outcome.OK, Outcome.ERROR):
+            verdicts.append(self.mapped(verdict))
+            if verdicts[-1].outcome in (Outcome.OK, Outcome.ERROR):
                 break
         return verdicts
+
+    def mapped(self, verdict: Verdict) -> Verdict:
+        """The verdict, invalid where the server requires a group mapping and the account has none."""
+        if verdict.outcome is Outcome.OK and verdict.account and (reason := self._unmapped(verdict.account)):
+            return replace(verdict, outcome=Outcome.INVALID, reason=reason)
+        return verdict
 
 
 def conclude(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict that stands for all.
 
     The last one where it ended the round (ok, error); else a wrong password anywhere is a wrong password, then an
-    unreachable server is that, and only what nobody knows is not found. Grafana lets a dead last server hide a wrong
-    password; its 503 would make SDKs repeat the password into the directory's own lock.
+    unreachable server is that, then who is not let in is not, and only what nobody knows is not found. Grafana lets a
+    dead last server hide a wrong password; its 503 would make SDKs repeat the password into the directory's own lock.
     """
     if verdicts[-1].outcome in (Outcome.OK, Outcome.ERROR):
         return verdicts[-1]
-    order = (Outcome.LOCKED, Outcome.INVALID, Outcome.UNREACHABLE, Outcome.NOT_FOUND)
+    order = (Outcome.LOCKED, Outcome.INVALID, Outcome.UNREACHABLE, Outcome.UNGRANTED, Outcome.NOT_FOUND)
     return min(verdicts, key=lambda verdict: order.index(verdict.outcome))

@@ -58,13 +58,13 @@ class Recheck:
         server = self._servers.get(identity.account.server)
         return server is not None and server.searches_as_service
 
-    async def standing(self, identity_id: str, now: int) -> Standing:
+    async def standing(self, identity_id: str, now: int, *, at_once: bool = False) -> Standing:
         """Look a person up as the login did; what has changed is stored.
 
         GOOD says what the directory told, and nothing about what the configuration makes of it by now.
 
         Local users and services stand in the configuration itself and are good as they are. While the directory
-        cannot be asked, its last answer counts for ``session.max_stale``.
+        cannot be asked, its last answer counts for ``session.max_stale``; with ``at_once`` it counts for nothing.
         """
         row = await self._store.identity(identity_id)
         server = self._servers.get(row.server) if row is not None else None
@@ -75,14 +75,14 @@ class Recheck:
         if not server.searches_as_service:
             return Standing.UNASKED
         age = now - row.checked_at
-        if age < self._settings.refresh_interval:
+        if age < self._settings.refresh_interval and not at_once:
             return Standing.GOOD
         try:
             return await self._ask_once(server, row, now)
         except (DirectoryError, SearchFailed, TimeoutError) as error:
             why = str(error) or f"no answer within login_timeout ({server.timeout:g} s)"
             log.warning("server %s: %s could not be looked up again: %s", server.name, row.username, why)
-            return Standing.GOOD if age < self._settings.max_stale else Standing.UNKNOWN
+            return Standing.GOOD if age < self._settings.max_stale and not at_once else Standing.UNKNOWN
 
     async def _ask_once(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
         """A hundred agents of one person who renew at once cost one look-up; it goes on when one of them leaves."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.escape import DnError
 from gateway.directory.pools import make_pool, service_dn
-from gateway.directory.realm import Gate, Outcome, Verdict
+from gateway.directory.realm import Gate, Outcome, Rule, Verdict
 from gateway.directory.tls import TlsSettingsError
 from gateway.directory.traced import TracedPool
 
@@ -47,11 +47,11 @@ class AskedServer:
         connected = self.connect_milliseconds is not None
         return [one for one in self.operations if connected or one.result or one.new_connection]
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def authenticate(self, username: str, password: str, gate: Gate, rule: Rule | None = None) -> Verdict:
         """As ``DirectoryServer.authenticate``."""
         try:
             async with self.directory() as directory:
-                return await directory.authenticate(username, password, gate)
+                return await directory.authenticate(username, password, gate, rule)
         except TlsSettingsError as error:
             return Verdict(self.name, Outcome.ERROR, str(error))
 

@@ -116,14 +116,14 @@ async def explain_login(
     with ThreadPoolExecutor(1) as threads:
         local = LocalUsers(configuration.users, threads, at_once=1)
         asked = [AskedServer(one) for one in configuration.servers]
-        realm = Realm(local, asked)
+        realm = Realm(local, asked, Grants(configuration).unmapped)
         members = [member.name for member in realm.members(username, server)]
         if password is not None:
             verdicts = await realm.authenticate(username, password, _NoLockout(), server)
         elif realm.asks_no_server(username, server):
             verdicts = [_local_verdict(local, username)]
         else:
-            verdicts = await _look_up([one for one in asked if one.name in members], username)
+            verdicts = await _look_up(realm, [one for one in asked if one.name in members], username)
     by_name = {verdict.server: verdict for verdict in verdicts}
     servers = {one.name: one for one in asked}
     explanation.servers = [_answer(snapshot, username, servers.get(name), by_name.get(name)) for name in members]
@@ -142,13 +142,13 @@ def _decided_without_asking(configuration: Configuration, username: str, passwor
     return ""
 
 
-async def _look_up(servers: list[AskedServer], username: str) -> list[Verdict]:
+async def _look_up(realm: Realm, servers: list[AskedServer], username: str) -> list[Verdict]:
     verdicts = []
     for server in servers:
         verdict = await server.look_up(username)
         if verdict is not None:
-            verdicts.append(verdict)
-            if verdict.outcome in (Outcome.OK, Outcome.ERROR):
+            verdicts.append(realm.mapped(verdict))
+            if verdicts[-1].outcome in (Outcome.OK, Outcome.ERROR):
                 break
     return verdicts
 

@@ -65,9 +65,9 @@ class Grants:
             raise Refused(f"server {account.server} is no longer configured")
         self._require_own_name(account)
         matching = self._mappings[account.server].matching(account.groups)
-        org_roles, grafana_admin = organisation_roles(matching)
+        org_roles, grafana_admin = self._grafana(matching)
         if server is not None:
-            self._require(server, account, matching)
+            self._require(server, account)
         admin = self._admins.hold(account) or any(mapping.admin for mapping in matching)
         clearml = self._configuration.clearml
         return Grant(
@@ -100,9 +100,23 @@ class Grants:
         if owner.lower() not in ("", account.server.lower()):
             raise Refused(f"{account.clearml_name} reads like a name of server {owner}")
 
-    def _require(self, server: Server, account: Account, matching: Sequence[GroupMapping]) -> None:
-        if server.require_mapping and server.group_mappings and not any(map(has_effect, matching)):
-            raise Refused("no group mapping matched, and the server requires one (require_mapping)")
+    def _grafana(self, matching: Sequence[GroupMapping]) -> tuple[dict[int, str], bool | None]:
+        return ({}, None) if self._configuration.grafana.skip_org_role_sync else organisation_roles(matching)
+
+    def unmapped(self, account: Account) -> str:
+        """Why the mappings of its server let an account not in, while a later server may (grafana.md 2.7); empty where
+        they do."""
+        server = self._servers.get(account.server)
+        if server is None or not server.require_mapping or not server.group_mappings:
+            return ""
+        matching = self._mappings[account.server].matching(account.groups)
+        if self._configuration.grafana.skip_org_role_sync or any(map(has_effect, matching)):
+            return ""
+        return "no group mapping matched, and the server requires one (require_mapping)"
+
+    def _require(self, server: Server, account: Account) -> None:
+        if reason := self.unmapped(account):
+            raise Refused(reason)
         groups = server.clearml.groups
         if groups.prohibit_user_login_if_not_in_group and not self._in_known_group(groups, account):
             raise Refused("in none of the groups known to the gateway (prohibit_user_login_if_not_in_group)")
@@ -141,18 +155,55 @@ class Mappings:
         self._mappings = mappings
         self._by_dn = comparison == "dn"
         self._index: dict[str, list[int]] = {}
+        self._patterns: list[tuple[_Pattern, int]] = []
         for place, mapping in enumerate(mappings):
             key = "*" if mapping.group_dn == "*" else self._key(mapping.group_dn)
-            self._index.setdefault(key, []).append(place)
+            if comparison == "pattern" and "*" in key and key != "*":
+                self._patterns.append((_Pattern(key), place))
+            else:
+                self._index.setdefault(key, []).append(place)
 
     def matching(self, groups: Iterable[Group]) -> list[GroupMapping]:
         """The mappings that match, in the order of the configuration."""
         keys = {"*", *(self._key(group.value) for group in groups if group.value != "*")}
-        return [self._mappings[place] for place in sorted(p for key in keys for p in self._index.get(key, ()))]
+        places = {place for key in keys for place in self._index.get(key, ())}
+        places.update(place for pattern, place in self._patterns if any(map(pattern.fits, keys - {"*"})))
+        return [self._mappings[place] for place in sorted(places)]
 
     def _key(self, value: str) -> str:
         """Whole strings, ASCII case ignored; with ``group_comparison = "dn"`` the normalised DN where it is one."""
         return comparable_dn(value) if self._by_dn else value.translate(_ASCII_LOWER)
+
+
+class _Pattern:
+    """A ``group_dn`` in which ``*`` stands for any characters but a comma.
+
+    So whoever may make groups in one branch of the directory makes none that fits a pattern for another.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._parts = [part.split("*") for part in text.split(",")]
+
+    def fits(self, text: str) -> bool:
+        """Say whether a whole text fits; in time that is linear in it for each ``*``."""
+        parts = text.split(",")
+        return len(parts) == len(self._parts) and all(map(_fits, self._parts, parts))
+
+
+def _fits(pieces: Sequence[str], text: str) -> bool:
+    """Whether the pieces stand in the text in this order, the first at its beginning and the last at its end."""
+    first, *middle = pieces
+    if not middle:
+        return text == first
+    last = middle.pop()
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for piece in middle:
+        if (found := text.find(piece, at, end)) < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 def has_effect(mapping: GroupMapping) -> bool:

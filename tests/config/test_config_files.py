@@ -103,8 +103,8 @@ WRONG = [
     (".toml", "tokens.lifetime = " + "9" * 400, "tokens.lifetime: expected a duration between"),
     (".toml", "tokens.lifetime = nan", "tokens.lifetime: expected a duration between"),
     (".toml", "http.max_body = -1", "http.max_body: expected a size"),
-    (".toml", 'listen = "h"', "listen: expected host:port, [v6]:port or unix:PATH"),
-    (".toml", 'listen = ["https://h:1"]', "listen: expected host:port, [v6]:port or unix:PATH"),
+    (".toml", 'listen = "h"', "listen: expected host:port, [v6]:port, https://host:port or unix:PATH"),
+    (".toml", 'listen = ["http://h:1"]', "listen: expected host:port, [v6]:port, https://host:port or unix:PATH"),
     (".toml", 'listen = [1]', "listen: expected a list of texts in quotes"),
     (".toml", "listen = []", "listen: needs at least one address"),
     (".toml", 'trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies: expected a network such as 10.0.0.0/8"),
@@ -133,7 +133,7 @@ WRONG = [
     (".toml", '[clearml.credentials.ci]\nrole="king"', "clearml.credentials.ci.role: expected"),
     (".toml", "workers = 2", "workers: unknown key"),
     (".toml", "metrics.listen = ''", "metrics: unknown key"),
-    (".toml", "tls.cert_file = ''", "tls: unknown key"),
+    (".toml", "tls.cert = ''", "tls.cert: unknown key"),
     (".toml", "logs.level = 'info'", 'logs: unknown key; did you mean "log"?'),
     (".toml", "Listen = []", 'Listen: unknown key; did you mean "listen"?'),
     (".toml", "lifetime = 5", 'lifetime: unknown key; did you mean "tokens.lifetime"?'),
@@ -191,7 +191,7 @@ BROKEN = [
     (".toml", b"\xff\xfea\x00", "not UTF-8 text (byte 0)"),
     (".conf", b" " * (8 * 1024 * 1024 + 1), "larger than 8388608 bytes"),
     (".toml", b" " * (8 * 1024 * 1024 + 1), "larger than 8388608 bytes"),
-    (".ini", b"", "unknown kind of file; expected one of .conf, .hocon, .toml, .yaml, .yml, .json"),
+    (".txt", b"", "unknown kind of file; expected one of .conf, .hocon, .toml, .yaml, .yml, .json, or a grafana.ini"),
 ]
 
 

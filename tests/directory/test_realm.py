@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.directory.realm import Gate, Outcome, Realm, Verdict, conclude
+from gateway.directory.realm import Gate, Outcome, Privilege, Realm, Rule, Verdict, conclude
 
 OK, INVALID, LOCKED = Outcome.OK, Outcome.INVALID, Outcome.LOCKED
-NOT_FOUND, UNREACHABLE, ERROR = Outcome.NOT_FOUND, Outcome.UNREACHABLE, Outcome.ERROR
+NOT_FOUND, UNREACHABLE, ERROR, UNGRANTED = Outcome.NOT_FOUND, Outcome.UNREACHABLE, Outcome.ERROR, Outcome.UNGRANTED
 
 # what each server says, how many are asked, what it adds up to
 ROUNDS = [
@@ -29,6 +29,10 @@ ROUNDS = [
     ([NOT_FOUND, INVALID, NOT_FOUND], 3, INVALID),
     ([UNREACHABLE, UNREACHABLE], 2, UNREACHABLE),
     ([LOCKED, NOT_FOUND], 2, LOCKED),
+    ([UNGRANTED, OK], 2, OK),
+    ([UNGRANTED, INVALID], 2, INVALID),
+    ([NOT_FOUND, UNGRANTED, NOT_FOUND], 3, UNGRANTED),
+    ([UNGRANTED, UNREACHABLE], 2, UNREACHABLE),
 ]
 
 
@@ -43,7 +47,7 @@ class Says:
     def knows(self, username: str) -> bool:
         return username == "local-user"
 
-    async def authenticate(self, username: str, password: str, gate: Gate) -> Verdict:
+    async def authenticate(self, username: str, password: str, gate: Gate, rule: Rule | None = None) -> Verdict:
         return Verdict(self.name, self.outcome)
 
 
@@ -96,3 +100,20 @@ async def test_a_name_locked_on_one_server_is_tried_on_the_next() -> None:
 async def test_without_servers_an_unknown_name_is_asked_of_the_local_users() -> None:
     verdicts = await Realm(Says("local", NOT_FOUND), []).authenticate("ada", "x", Open())
     assert [verdict.server for verdict in verdicts] == ["local"]
+
+
+# who is let in of which server; a name, who is asked
+PRIVILEGES = [
+    ({"local": None, "two": None}, "ada", ["two"]),
+    ({"local": None}, "ada", ["local"]),
+    ({"local": None, "one": None}, "local-user", ["local"]),
+    ({"two": None, "mount": None}, "ada", ["two"]),
+]
+
+
+@pytest.mark.parametrize(("privilege", "name", "asked"), PRIVILEGES)
+async def test_servers_without_privilege_are_not_asked(privilege: Privilege, name: str, asked: list[str]) -> None:
+    """conjur.md 3: the authenticator of the person's server is enabled, or nobody looks for them there."""
+    servers = [Says("one", NOT_FOUND), Says("two", NOT_FOUND), Says("mount", OK, in_realm=False)]
+    verdicts = await Realm(Says("local", NOT_FOUND), servers).authenticate(name, "x", Open(), privilege=privilege)
+    assert [verdict.server for verdict in verdicts] == asked

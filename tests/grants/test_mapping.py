@@ -63,6 +63,37 @@ def test_organisation_roles(mappings: list[dict[str, Any]], groups: list[str], r
     assert grants.grant(account(*groups)).org_roles == roles
 
 
+# group_dn, the group's value, whether the mapping matches: grafana.md 6 (patterns on request)
+PATTERNS = [
+    ("cn=*,ou=groups", "cn=dev,ou=groups", True),
+    ("CN=dev-*,ou=groups", "cn=DEV-a,ou=groups", True),
+    ("cn=dev-*,ou=groups", "cn=dev,ou=groups", False),
+    ("cn=*-dev-*,ou=groups", "cn=a-dev-b,ou=groups", True),
+    ("cn=*-dev-*,ou=groups", "cn=a-dev,ou=groups", False),
+    ("cn=a*a,ou=groups", "cn=a,ou=groups", False),  # no letter counts twice
+    ("cn=a*b*b,ou=groups", "cn=ab,ou=groups", False),
+    ("cn=dev*,ou=groups", "cn=dev,ou=mine,ou=groups", False),  # * ends at a comma
+    ("cn=dev*,ou=groups", "cn=dev,ou=groups,dc=x", False),  # whole texts
+    ("dev-*", "dev-a", True),
+    ("cn=dev,ou=groups", "cn=DEV,ou=groups", True),
+    ("cn=d.v,ou=groups", "cn=dev,ou=groups", False),
+    ("*", "", True),
+    ("**", "anything", True),
+    ("**", "*", False),  # a group that is called * is not looked at
+]
+
+
+@pytest.mark.parametrize(("pattern", "value", "matches"), PATTERNS, ids=[str(i) for i in range(len(PATTERNS))])
+def test_patterns(pattern: str, value: str, matches: bool) -> None:
+    """``group_comparison = "pattern"``; without it ``*`` is a letter like others unless it stands alone."""
+    mappings = ({"group_dn": pattern, "org_role": "Editor"},)
+    person = replace(account(), groups=(Group(value, value=value),) if value else ())
+    by_pattern = Grants(configuration({"group_mappings": mappings, "group_comparison": "pattern"}))
+    assert bool(by_pattern.grant(person).org_roles) is matches
+    exact = Grants(configuration({"group_mappings": mappings}))
+    assert bool(exact.grant(person).org_roles) is (pattern == "*" or pattern.lower() == value.lower())
+
+
 def test_grafana_admin_is_skipped_with_its_mapping() -> None:
     """grafana.md 2.6: a mapping whose organisation has a role already is skipped whole."""
     late = mapping("dev", org_role="Editor", grafana_admin=True)

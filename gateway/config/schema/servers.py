@@ -76,11 +76,12 @@ class GroupMapping(Section):
     group_dn: Text = ""
     """The group as the directory names it, or ``*`` for everyone."""
     org_role: OrgRole = ""
-    """Grafana role: Viewer, Editor, Admin or None. That of ``org_id`` 1 is in ``X-WEBAUTH-ROLE``."""
+    """Grafana role: Viewer, Editor, Admin or None. That of ``grafana.default_org`` is in ``X-WEBAUTH-ROLE``, all of
+    them in a signed token."""
     org_id: Annotated[Int, Field(ge=1)] = 1
     """Grafana organisation."""
     grafana_admin: OptionalFlag = None
-    """Grafana server administrator. Not in a header; it counts as a match for ``require_mapping``."""
+    """Grafana server administrator: in a signed token, in no header. It counts as a match for ``require_mapping``."""
     policies: Texts = ()
     """Policies of the Vault API and for subjects ``policy:NAME`` of access rules; those of all matching rows add up."""
     clearml_role: ClearmlRole = ""
@@ -258,8 +259,9 @@ class Server(Section):
     """Where groups are searched; empty means ``search_base_dns``. Given, groups elsewhere have no name."""
     group_attr: Text = "cn"
     """Attribute that holds a group's name."""
-    group_comparison: Literal["exact", "dn"] = "exact"
-    """How ``group_dn`` is compared: as text without regard to ASCII case, or as a DN."""
+    group_comparison: Literal["exact", "dn", "pattern"] = "exact"
+    """How ``group_dn`` is compared: as text without regard to ASCII case, as a DN, or as text in which ``*`` stands for
+    any characters but a comma."""
     anonymous_group_search: Flag = False
     """Search groups on a connection that is bound as nobody."""
     use_token_groups: Flag = False
@@ -281,6 +283,9 @@ class Server(Section):
     recheck: Literal["service", "none"] = Field(default_factory=_recheck_of)
     """``service``: when a token is renewed, the person is looked up again. ``none``: renewal prolongs nothing. Default:
     ``service`` where people are searched before they bind."""
+    verbose_logging: Flag = False
+    """Log the attributes and groups of each person who logs in, on one line at level info; never a password. Also read
+    above the blocks of an ``ldap.toml``, where early versions of Grafana had it."""
     case_sensitive_names: Flag = False
     """Do not lower-case ``{{.Username}}`` in ``group_search_filter``."""
     username_as_alias: Flag = False
