@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from gateway.grants.organisations import Organisations
+
 from .client_address import Network
 from .identity_headers import HeaderPresets
 from .redirects import ReturnUrls
@@ -41,6 +43,6 @@ class Access:
                 [configuration.public_url, *(scope.portal_url for scope in scopes.all)],
                 insecure=control.allow_insecure_targets,
             ),
-            presets=HeaderPresets(configuration.identity_headers),
+            presets=HeaderPresets(configuration.identity_headers, Organisations(configuration)),
             trusted=tuple(configuration.trusted_proxies),
         )

@@ -18,12 +18,11 @@ from gateway.identity import Identity, fold_name
 
 if TYPE_CHECKING:
     from gateway.config.schema import IdentityHeaders
+    from gateway.grants.organisations import Organisations
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORD_OCTETS: Final = 45
 """Octets of one encoded word: 60 letters of base64, and 12 around them, of the 75 that RFC 2047 2 allows."""
-_NO_ROLE: Final = "None"
-"""Grafana's word for somebody who has roles, but none in this organisation."""
 _ATTRIBUTE: Final = "attr:"
 _OF_THE_CLIENT: Final = frozenset({"authorization", "proxy-authorization"})
 """What a preset may set, but where it does not, clients do."""
@@ -47,11 +46,11 @@ class Rendered:
 class HeaderPresets:
     """The presets of one configuration."""
 
-    def __init__(self, settings: IdentityHeaders, default_org: int = 1) -> None:
-        """``default_org``: the Grafana organisation of field ``role``."""
+    def __init__(self, settings: IdentityHeaders, organisations: Organisations) -> None:
         self._settings = settings
         self._presets = settings.known
-        self._default_org = default_org
+        self._organisations = organisations
+        self._with_token = frozenset(name for name, fields in self._presets.items() if "token" in fields.values())
         names = {name.lower(): name for preset in self._presets.values() for name in preset}
         self._others = {lower: name for lower, name in names.items() if lower not in _OF_THE_CLIENT}
         self._anonymous = {name: self._render(None, name, "") for name in self._presets}
@@ -62,7 +61,14 @@ class HeaderPresets:
 
     def needs_token(self, preset: str = "") -> bool:
         """Whether a preset has the field ``token``, for which a fresh one must be made."""
-        return "token" in self._presets[preset or self._settings.preset].values()
+        return (preset or self._settings.preset) in self._with_token
+
+    def refuses(self, identity: Identity, preset: str = "") -> bool:
+        """Whether somebody is not let pass to what a preset with a token is for: no mapping gave them a role, or their
+        name cannot be told."""
+        if not self.needs_token(preset):
+            return False
+        return self._organisations.refuses(identity) or bool(_CONTROL.search(identity.account.username))
 
     def render(self, identity: Identity, preset: str = "", token: str = "") -> Rendered:
         """The headers of a preset for one identity."""
@@ -100,8 +106,7 @@ class HeaderPresets:
             case "email":
                 return account.email
             case "role":
-                roles = identity.grant.org_roles
-                return roles.get(self._default_org, _NO_ROLE if roles else "")
+                return self._organisations.header(identity)
             case _:
                 return ",".join(account.attributes.get(field.removeprefix(_ATTRIBUTE), ()))
 

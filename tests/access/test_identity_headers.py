@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from people import person
 
 from gateway.access.identity_headers import HeaderPresets
-from gateway.config.schema import IdentityHeaders
+from gateway.config.schema import Configuration, IdentityHeaders
+from gateway.grants.organisations import Organisations
 
 ADA = person(
     "ada",
@@ -27,7 +28,7 @@ ADA = person(
 
 
 def presets(**settings: Any) -> HeaderPresets:
-    return HeaderPresets(IdentityHeaders.model_validate(settings))
+    return HeaderPresets(IdentityHeaders.model_validate(settings), Organisations(Configuration()))
 
 
 def value(identity: Any, field: str, **settings: Any) -> str:

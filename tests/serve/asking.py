@@ -34,6 +34,7 @@ access_control {
     { name = admin, domain = "app.example.com", resources = "^/admin(/|$)", subject = "group:ops", policy = authenticated }
     { name = adminrest, domain = "app.example.com", resources = "^/admin(/|$)", policy = deny }
     { name = app, domain = ["app.example.com", "app.example.org", "other.test"], policy = authenticated }
+    { name = tokens, domain = "grafana.example.com", query = [{ key = auth_token, operator = present }], policy = deny }
     { name = grafana, domain = "grafana.example.com", policy = authenticated, headers = grafana-proxy }
     { name = keys, domain = "keys.example.com", subject = "group:ops", policy = authenticated }
     { name = keysrest, domain = "keys.example.com", policy = authenticated, basic = false }

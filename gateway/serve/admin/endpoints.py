@@ -12,6 +12,7 @@
 ``/admin/whitelist``...        see ``whitelist.py``
 ``/admin/sessions``...         see ``sessions.py``
 ``/admin/lockout``...          see ``lockout.py``
+``/admin/keys``...             see ``keys.py``
 =============================  =====================================================================================
 """
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.difference import pending_keys
-from gateway.serve.admin import lockout, merged_vaults, sessions, vault_history, vault_mappings, whitelist
+from gateway.serve.admin import keys, lockout, merged_vaults, sessions, vault_history, vault_mappings, whitelist
 from gateway.serve.admin.call import Answer, Call, Endpoint
 from gateway.serve.admin.callers import Refusal, audit
 from gateway.serve.admin.views import change_views, config_views, in_force_view, problem_views, status_view
@@ -154,4 +155,6 @@ ENDPOINTS: Final = {
     "/admin/sessions/revoke": Endpoint("POST", sessions.revoke, fields=("accessor", "user", "kind")),
     "/admin/lockout": Endpoint("GET", lockout.listing, parameters=("all", "after")),
     "/admin/lockout/clear": Endpoint("POST", lockout.clear, fields=("user", "address")),
+    "/admin/keys": Endpoint("GET", keys.listing),
+    "/admin/keys/rotate": Endpoint("POST", keys.rotate, fields=("purpose", "now", "force")),
 }

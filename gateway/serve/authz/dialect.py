@@ -72,10 +72,13 @@ class Authz:
             return ReadyResponse(_refusal(Outcome.MALFORMED, endpoint), now, keep_alive=keep_alive)
         try:
             verdict = await self._judge.judge(question, now)
+            if self._needs_token(verdict):
+                await self.live.grafana.keys.follow()
+            said = self._said(question, verdict, now)
         except (StoreError, Stale) as error:
             log.error("%s: undecided: %s", endpoint, str(error) or "the directory was silent for too long")
-            return ReadyResponse(_refusal(Outcome.UNAVAILABLE, endpoint), now, keep_alive=keep_alive)
-        return ReadyResponse(self._said(question, verdict), now, keep_alive=keep_alive)
+            said = _refusal(Outcome.UNAVAILABLE, endpoint)
+        return ReadyResponse(said, now, keep_alive=keep_alive)
 
     def asker(self, endpoint: Endpoint, method: str, headers: Headers, peer: str) -> Asker | None:
         """Who asks, by what method and headers; None: it is no proxy of ours. Raises MalformedAddress."""
@@ -91,7 +94,14 @@ class Authz:
         """
         question = self._question(asker, urls)
         verdict = self._judge.judge_at_once(question, now)
-        return None if verdict is None else KnownAnswer(self._said(question, verdict), verdict.holder, asker.address)
+        if verdict is None or (self._needs_token(verdict) and not self.live.grafana.keys.is_current):
+            return None
+        return KnownAnswer(self._said(question, verdict, now), verdict.holder, asker.address)
+
+    def _needs_token(self, verdict: Verdict) -> bool:
+        """Whether the answer has a token for the application in it, signed with a key that must still count."""
+        passes = verdict.outcome is Outcome.PASS and verdict.holder is not None
+        return passes and self._access.presets.needs_token(verdict.decision.headers)
 
     def _warn(self, endpoint: Endpoint, peer: str, reason: str, now: int) -> None:
         """Say what is wrong with a proxy, of which its users see no more than that nothing works."""
@@ -104,10 +114,11 @@ class Authz:
     def _question(self, asker: Asker, urls: Sequence[str]) -> Question:
         return Question(asker, read_target(asker, urls, insecure=self._insecure))
 
-    def _said(self, question: Question, verdict: Verdict) -> Reply:
+    def _said(self, question: Question, verdict: Verdict, now: int) -> Reply:
+        """Raises StoreError."""
         target, endpoint = question.target, question.asker.endpoint
         if verdict.outcome is Outcome.PASS:
-            return self.holders.passing(verdict.holder, endpoint, verdict.decision.headers)
+            return self.holders.passing(verdict.holder, endpoint, verdict.decision.headers, now)
         said = answer(
             verdict.outcome, endpoint, method=target.method, caller=caller_of(target.method, question.asker.headers),
             location=self._location(question, verdict), basic=verdict.decision.basic,

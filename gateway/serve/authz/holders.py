@@ -24,6 +24,7 @@ from gateway.identity import LOCAL, fold_name
 from gateway.serve.authz.reply import Reply, passing
 from gateway.serve.authz.seldom import Seldom
 from gateway.sessions import Stale
+from gateway.tokens.conjur import ExpiredConjurToken, InvalidConjurToken
 from gateway.tokens.issuer import Revoked
 from gateway.tokens.jwt import InvalidToken
 from gateway.tokens.opaque import digest
@@ -202,18 +203,50 @@ class Holders:
         holder.terms = frozenset(term for term in holder.terms if term[0] != "policy" or term[2] in policies)
         return await self._keep(key, holder, version, held.ends_at)
 
+    async def by_conjur(self, text: str, client: Address | None, now: int) -> Holder | None:
+        """Whose Conjur token it is; None where it is ours and does not count here: it has expired, is bound to other
+        addresses, or its owner is gone, or of a server outside the realm.
+
+        Raises LookupError where it is not ours, Stale and StoreError.
+        """
+        conjur, key, version = self._live.conjur, (digest(text), ""), self._live.store.version()
+        if conjur is None:
+            raise LookupError("there is no Conjur dialect")
+        try:
+            token = conjur.verify(text, now)
+        except ExpiredConjurToken:
+            return None
+        except InvalidConjurToken:
+            raise LookupError("another's token") from None
+        if not bound(token.cidrs, str(client) if client else None):
+            return None
+        if (holder := self.known(key, now)) is not None:
+            return holder
+        identity = await conjur.identity_of(token)
+        if identity is None or not self._in_realm(identity):
+            return None
+        standing = await self._live.freshness.standing(identity, now)
+        if standing is Standing.UNKNOWN:
+            raise Stale
+        if standing is Standing.GONE:
+            return None
+        return await self._keep(key, self._holder(key, identity), version, token.expires_at)
+
     def by_login(self, identity: Identity) -> Holder:
         """Who has just shown their password; not remembered here."""
         return Holder(identity, self._live.access.rules.terms(identity))
 
-    def passing(self, holder: Holder | None, endpoint: Endpoint, preset: str) -> Reply:
-        """What lets the requests of a holder pass, or of nobody; rendered once."""
+    def passing(self, holder: Holder | None, endpoint: Endpoint, preset: str, now: int) -> Reply:
+        """What lets the requests of a holder pass, or of nobody; rendered once, or with each token. Raises StoreError.
+        """
+        presets = self._live.access.presets
+        token = self._live.grafana.mint(holder.identity, now) if holder and presets.needs_token(preset) else None
         replies = self._anonymous if holder is None else holder.replies
         reply = replies.get((endpoint, preset))
-        if reply is None:
-            presets = self._live.access.presets
-            headers = presets.render(holder.identity, preset) if holder else presets.anonymous(preset)
-            reply = replies[endpoint, preset] = passing(endpoint, headers)
+        if reply is None or (token and token is not reply.token):
+            text = token.text if token else ""
+            headers = presets.render(holder.identity, preset, text) if holder else presets.anonymous(preset)
+            reply = replies[endpoint, preset] = passing(endpoint, headers, token)
             if holder and headers.dropped:
                 self._warn(holder.identity, preset, headers.dropped)
         return reply

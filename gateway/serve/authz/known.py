@@ -115,7 +115,8 @@ def _still(holders: Holders, known: KnownAnswer, now: int) -> bool:
     """Whether an answer holds; its use is noted. Raises StoreError."""
     if known.holder is None:
         return True
-    if not holders.lives(known.holder, now):
+    token = known.reply.token
+    if (token is not None and not token.counts(now)) or not holders.lives(known.holder, now):
         return False
     holders.touch(known.holder, now, known.address)
     return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10
@@ -16,6 +16,9 @@ from aiohttp.http import HttpVersion10
 from gateway.access.decision import Answer, Endpoint, Outcome, answer
 from gateway.access.identity_headers import Rendered
 from gateway.serve.answer import NAME
+
+if TYPE_CHECKING:
+    from gateway.tokens.grafana_tokens import Minted
 
 _REMOVE: Final = "x-envoy-auth-headers-to-remove"
 _CLOSE: Final = b"Connection: close\r\n"
@@ -53,9 +56,11 @@ class Reply:
     """One answer."""
 
     status: int
-    head: bytes
+    head: bytes = field(repr=False)
     """Status line and headers, but for Date and Connection, without the empty line."""
     body: bytes
+    token: Minted | None = None
+    """What is in it for the application, and has to be made anew some time."""
 
     def sent(self, now: int, connection: bytes = b"", *, with_body: bool = True) -> bytes:
         """The bytes at a time (seconds since 1970); ``connection`` is a whole header line."""
@@ -84,11 +89,12 @@ class ReadyResponse:
         """Nothing is left to write."""
 
 
-def passing(endpoint: Endpoint, identity: Rendered) -> Reply:
-    """The answer that lets a request pass, with identity headers."""
+def passing(endpoint: Endpoint, identity: Rendered, token: Minted | None = None) -> Reply:
+    """The answer that lets a request pass, with identity headers; ``token``: what is in one of them."""
     removed = ", ".join(identity.removed) if endpoint is Endpoint.EXT_AUTHZ else ""
     extra = ((_REMOVE, removed),) if removed else ()
-    return Reply(200, _head(200, 0, "", (*answer(Outcome.PASS, endpoint).headers, *extra)) + identity.block, b"")
+    head = _head(200, 0, "", (*answer(Outcome.PASS, endpoint).headers, *extra)) + identity.block
+    return Reply(200, head, b"", token)
 
 
 def refusing(said: Answer, outcome: Outcome) -> Reply:
