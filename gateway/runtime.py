@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.access.compiled import Access
 from gateway.activity import FLUSH_SECONDS, Activity
+from gateway.conjur_dialect import ConjurDialect
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.local_users import LocalUsers
 from gateway.directory.pools import Pools
@@ -22,6 +24,7 @@ from gateway.freshness import Freshness
 from gateway.gate import Turns
 from gateway.gentle import let_others_first
 from gateway.identities import Identities
+from gateway.listener_tls import tls_of
 from gateway.login import Login
 from gateway.serve.authz.seldom import Seldom
 from gateway.sessions import Sessions
@@ -29,6 +32,7 @@ from gateway.store.interface import Layer, SettingChange
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 from gateway.tokens.access_keys import AccessKeys
+from gateway.tokens.grafana_tokens import GrafanaTokens
 from gateway.tokens.issuer import Issuer
 from gateway.tokens.keys import KeyRing
 from gateway.tokens.personal import PersonalTokens
@@ -73,6 +77,9 @@ class Live:
     sessions: Sessions
     personal: PersonalTokens
     vault: VaultDialect
+    grafana: GrafanaTokens
+    conjur: ConjurDialect | None
+    """None while ``conjur.account`` is empty."""
     activity: Activity
     access: Access
     local: LocalUsers
@@ -81,6 +88,8 @@ class Live:
     """Where the servers' pools come from, and return to."""
     write: Write
     """Changes the configuration."""
+    tls: ssl.SSLContext | None
+    """What handshakes of ``https://`` listeners are made with; None without one."""
     answers: Answers = field(default_factory=Answers)
     """What known tokens were answered."""
     strangers: Seldom = field(default_factory=Seldom)
@@ -235,8 +244,8 @@ class Runtime:
 
     async def _wire(self, snapshot: Snapshot, local: LocalUsers, servers: list[DirectoryServer]) -> Live:
         configuration = snapshot.configuration
-        realm = Realm(local, servers)
         identities = await asyncio.to_thread(Identities, self.store, configuration, local)  # indexes every mapping
+        realm = Realm(local, servers, identities.unmapped)
         access = await asyncio.to_thread(Access.of, configuration)
         recheck = Recheck(servers, self.store, identities, configuration.session)
         freshness = Freshness(recheck, self.store, configuration.session)
@@ -257,12 +266,15 @@ class Runtime:
             sessions=Sessions(self.store, identities, freshness, self._activity, configuration.session),
             personal=PersonalTokens(self.store, identities, freshness, configuration.tokens),
             vault=await VaultDialect.load(self.store, identities, recheck, configuration, now),
+            grafana=await GrafanaTokens.load(self.store, configuration, now),
+            conjur=await ConjurDialect.load(self.store, identities, recheck, servers, configuration, now),
             activity=self._activity,
             access=access,
             local=local,
             servers=tuple(servers),
             pools=self._pools,
             write=self._write_settings,
+            tls=await asyncio.to_thread(tls_of, configuration, snapshot.contents),
         )
 
     async def _warn_of_closed_doors(self, live: Live) -> None:

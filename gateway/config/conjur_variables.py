@@ -5,6 +5,7 @@ They are read from the environment alone, by their own names, into the layer of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,8 +18,10 @@ ADDRESS: Final = "LDAP_URI"
 AUTHENTICATORS: Final = "CONJUR_AUTHENTICATORS"
 KEY: Final = "SLOSILO_KEY"
 _SERVER: Final = ("servers", "ldap")
+TEMPLATE: Final = "LDAP_FILTER"
 _FILTER: Final = "(&(objectClass=posixAccount)(uid=%s))"
-"""Conjur's default of ``LDAP_FILTER``."""
+"""Conjur's default of it."""
+_DIRECTIVE: Final = re.compile(r"%(.?)", re.DOTALL)
 _SERVICE: Final = "authn-ldap/"
 """Begins the name of an enabled service."""
 
@@ -44,7 +47,7 @@ def _names(text: str) -> list[str]:
 VARIABLES: Final = (
     Variable(ADDRESS, (*_SERVER, "urls"), str.split),
     Variable("LDAP_BASE", (*_SERVER, "search_base_dns"), lambda text: [text]),
-    Variable("LDAP_FILTER", (*_SERVER, "search_filter"), _filter),
+    Variable(TEMPLATE, (*_SERVER, "search_filter"), _filter),
     Variable("LDAP_BINDDN", (*_SERVER, "bind_dn"), str),
     Variable("LDAP_BINDPW", (*_SERVER, "bind_password"), str),
     Variable(KEY, ("conjur", "signing_key"), str),
@@ -66,9 +69,14 @@ def _read_values(environment: Mapping[str, str], layer: Layer, shaper: Shaper) -
     for row in VARIABLES:
         text = environment.get(row.name, "")
         origin = Origin("variable", row.name)
-        if text and row.name.startswith("LDAP_") and not environment.get(ADDRESS):
+        if not text:
+            continue
+        if row.name.startswith("LDAP_") and not environment.get(ADDRESS):
             shaper.problems.warn(origin, row.key, f"not used, because {ADDRESS} is not set")
-        elif text:
+        elif row.name == TEMPLATE and [*filter("%".__ne__, _DIRECTIVE.findall(text))] != ["s"]:
+            # Conjur answers 422 to each login then (conjur.md 3).
+            shaper.report(origin, row.key, "needs exactly one %s, for the user name, and %% for a percent sign")
+        else:
             layer.foreign.append(((row.name,), row.key, Given(row.change(text), origin)))
 
 

@@ -25,9 +25,10 @@ from .address import Address, TcpAddress, UnixAddress
 from .clearml import Clearml, Credential
 from .conjur import Conjur
 from .fields import Addresses, ExactTexts, Flag, KeyedBy, Networks, PathText, Secret, WebUrl
+from .grafana import Grafana
 from .identity_headers import IdentityHeaders
 from .people import PLAIN_FORM, QUICKSTART_HASH, QUICKSTART_USER, Lockout, Login, Tokens, User, plain_form
-from .process import Audit, Http, Log, Reload, Store
+from .process import Audit, Http, ListenerTls, Log, Reload, Store
 from .section import Finding, Section
 from .servers import GroupMapping, Server, ServerGroups
 from .session import Portal, Session
@@ -44,6 +45,7 @@ __all__ = [
     "Credential",
     "DeclaredVault",
     "Finding",
+    "Grafana",
     "GroupMapping",
     "IdentityHeaders",
     "Mount",
@@ -69,12 +71,14 @@ def _uvloop_importable() -> bool:
 
 
 def _first_listener(data: dict[str, Any]) -> str:
-    """``http://`` and the first TCP listener; without one ``http://localhost``."""
+    """The first TCP listener, with ``http://`` or ``https://``; without one ``http://localhost``."""
     for address in data.get("listen", ()):
         if isinstance(address, TcpAddress):
             host = "localhost" if address.host in ("", "0.0.0.0", "::") else address.host  # noqa: S104 - compared
-            # The system chooses port 0's number when it is too late to know it here.
-            return f"http://{TcpAddress(host, address.port)}".removesuffix(":0")
+            scheme, usual = ("https", 443) if address.tls else ("http", 80)
+            # The system chooses port 0's number when it is too late to know it here; browsers leave out the usual one.
+            place = str(TcpAddress(host, address.port)).removesuffix(":0").removesuffix(f":{usual}")
+            return f"{scheme}://{place}"
     return "http://localhost"
 
 
@@ -83,7 +87,8 @@ class Configuration(Section):
 
     listen: Addresses = (TcpAddress("127.0.0.1", 8008),)
     """Where HTTP is served: ``host:port``, ``[v6]:port`` or ``unix:PATH`` (mode 0660, for members of the daemon's
-    group)."""
+    group). With TLS: ``https://host:port``."""
+    tls: ListenerTls = Field(default_factory=ListenerTls)
     state_dir: PathText = Path("var")
     """Directory of the key ring and the SQLite file. Default: ``$STATE_DIRECTORY``, else ``var``."""
     public_url: WebUrl = Field(default_factory=_first_listener)
@@ -117,6 +122,7 @@ class Configuration(Section):
     vaults: Vaults = Field(default_factory=Vaults)
     vault: Vault = Field(default_factory=Vault)
     conjur: Conjur = Field(default_factory=Conjur)
+    grafana: Grafana = Field(default_factory=Grafana)
 
     @property
     def database(self) -> Path:
@@ -150,6 +156,7 @@ class Configuration(Section):
         yield from self._access_findings()
         if not self.listen:
             yield Finding(("listen",), "needs at least one address")
+        yield from self._tls_findings()
         if self.clearml.cookie.same_site == "None" and not self.secure_cookies:
             message = "browsers drop a SameSite=None cookie that is not Secure"
             place = ("clearml", "cookie", "same_site")
@@ -205,11 +212,31 @@ class Configuration(Section):
                 yield Finding(("vaults", "declared", name, "company"), message, "warning")
 
     def _conjur_findings(self) -> Iterator[Finding]:
-        names = {server.name.lower() for server in self.servers}
-        for name in self.conjur.services:
-            if name.lower() not in names:
-                message = f"there is no server {name}"
-                yield Finding(("conjur", "services", name), message, absence=True, rests_on=(("servers",),))
+        servers = {fold_name(server.name): server for server in self.servers}
+        for name, service in self.conjur.services.items():
+            place, rests_on = ("conjur", "services", name), (("servers",), ("users",))
+            server = servers.get(fold_name(name))
+            if server is None:
+                yield Finding(place, f"there is no server {name}", absence=True, rests_on=rests_on)
+                continue
+            if server.recheck == "none":
+                message = "nobody gets an API key: the server has no service account (recheck = none), so nobody could"
+                message += " tell whether the owner is still there; clients must send the password"
+                yield Finding(place, message, "warning", absence=True, rests_on=rests_on)
+            for index, entry in enumerate(service.allow):
+                if message := self._not_of(server.name, entry):
+                    yield Finding((*place, "allow", index), message, "warning", absence=True, rests_on=rests_on)
+
+    def _not_of(self, server: str, entry: str) -> str:
+        """Why an entry in the list of a service can fit nobody of its server; empty where it may fit somebody."""
+        kind, _, name = entry.partition(":")
+        folded, others = name.strip().lower(), (LOCAL, *(other.name.lower() for other in self.servers))
+        owner = max((other for other in others if folded.startswith(f"{other}/")), key=len, default="")
+        if owner and owner != server.lower():
+            return f"is of {owner}, and the service is for people of {server}"
+        # A name with a slash may be meant so, that of a group of an unknown server hardly.
+        unknown = "" if owner or kind != "group" else name.partition("=")[0].rpartition("/")[0]
+        return f"there is no server {unknown}" if unknown else ""
 
     def _mount_findings(self) -> Iterator[Finding]:
         targets = {fold_name(server.name) for server in self.servers} | {LOCAL, REALM}
@@ -250,17 +277,34 @@ class Configuration(Section):
                 return ""
         return ""
 
+    @property
+    def serves_https(self) -> bool:
+        """Whether a listener speaks TLS."""
+        return any(isinstance(address, TcpAddress) and address.tls for address in self.listen)
+
+    def _tls_findings(self) -> Iterator[Finding]:
+        listen = (("listen",),)
+        for key in ("cert_file", "key_file"):
+            given = getattr(self.tls, key)
+            if self.serves_https and given is None:
+                message = f"is needed: listen has {next(text for text in map(str, self.listen) if '://' in text)}"
+                yield Finding(("tls", key), message, absence=True, rests_on=listen)
+            elif given is not None and not self.serves_https:
+                message = "has no effect: no address of listen begins with https://"
+                yield Finding(("tls", key), message, "warning", rests_on=listen)
+
     def _exposure_findings(self) -> Iterator[Finding]:
-        exposed = [str(address) for address in self.listen if not address.loopback]
+        exposed = [address for address in self.listen if not address.loopback]
         if not exposed:
             return
         for index, user in enumerate(self.users):
             if fold_name(user.username) == QUICKSTART_USER and user.password_hash.reveal() == QUICKSTART_HASH:
                 message = f"the quickstart's published password is refused while listening on {exposed[0]}"
                 yield Finding(("users", index, "password_hash"), message)
-        if all(network.is_loopback for network in self.trusted_proxies):
-            message = f"passwords cross the network in clear text on {exposed[0]}: put a TLS proxy in front"
-            yield Finding(("listen",), f"{message} and name it in trusted_proxies", "warning")
+        in_clear = [address for address in exposed if not (isinstance(address, TcpAddress) and address.tls)]
+        if in_clear and all(network.is_loopback for network in self.trusted_proxies):
+            message = f"passwords cross the network in clear text on {in_clear[0]}: write https:// before it, or put a"
+            yield Finding(("listen",), f"{message} TLS proxy in front and name it in trusted_proxies", "warning")
 
 
 def _twice(section: str, key: str, names: list[str]) -> Iterator[Finding]:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from gateway.runtime import Live
 
 DIALECT: Final = "authz"
-_LOOKED_UP: Final = (("clearml", Form.CLEARML), ("vault", Form.VAULT_SERVICE), ("vault", Form.VAULT_BATCH))
+_LOOKED_UP: Final = (
+    ("clearml", Form.CLEARML),
+    ("vault", Form.VAULT_SERVICE),
+    ("vault", Form.VAULT_BATCH),
+    ("conjur", Form.CONJUR),
+)
 """Dialects of ``access_control.accept`` whose tokens are ours only if they are found, and their forms."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST_TARGET: Final = 512
@@ -68,6 +73,7 @@ class Judge:
         control = live.configuration.access_control
         self._live = live
         self._rules = live.access.rules
+        self._presets = live.access.presets
         self._accepts_personal = "personal" in control.accept
         self._accepts = tuple(form for dialect, form in _LOOKED_UP if dialect in control.accept)
         self._passes_preflights = control.preflight == "pass"
@@ -154,7 +160,7 @@ class Judge:
         return Presented(Kind.INVALID, proxy=True) if given.kind is Kind.PASSWORD and not basic else given
 
     async def _verified(self, credentials: tuple[str, ...], question: Question, now: int) -> frozenset[str]:
-        """Tokens of ClearML and of Vault among the credentials that are ours; those of anybody else belong to the
+        """Tokens of ClearML, Vault and Conjur among the credentials that are ours; those of anybody else belong to the
         application (DECISIONS 21)."""
         found = set()
         for line in dict.fromkeys(credentials[:2]):
@@ -181,6 +187,8 @@ class Judge:
                 return await self.holders.by_personal(token, now)
             case Form.VAULT_SERVICE | Form.VAULT_BATCH:
                 return await self.holders.by_vault(token, question.asker.client, now)
+            case Form.CONJUR:
+                return await self.holders.by_conjur(token, question.asker.client, now)
             case _:
                 return await self.holders.by_clearml(token, now)
 
@@ -231,6 +239,9 @@ class Judge:
         elif not holder.limits.allow(question.target):
             self._audit(question, "outside the limits of the token", holder.identity)
             return Verdict(Outcome.FORBID, final)
+        elif self._presets.refuses(holder.identity, final.headers):
+            self._audit(question, "no group mapping gives a role in Grafana", holder.identity)
+            return Verdict(Outcome.FORBID, final, holder)
         return Verdict(final.outcome, final, holder)
 
     def _refused(self, case: _Case, given: Presented, reason: str) -> Verdict:
