@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from gateway.serve import openapi, vaults
+from gateway.serve import jwks, openapi, vaults
 from gateway.serve.admin.dialect import Admin
 from gateway.serve.answer import json_response
 from gateway.serve.authz.dialect import Authz
@@ -15,8 +15,10 @@ from gateway.serve.authz.known import KnownAnswers
 from gateway.serve.authz.question import endpoint_of
 from gateway.serve.body import receive_body
 from gateway.serve.clearml import dialect as clearml
+from gateway.serve.conjur.dialect import Conjur
 from gateway.serve.connection import Answers, Handler, Server
 from gateway.serve.dispatch import Owner, dispatch
+from gateway.serve.grafana.dialect import Grafana
 from gateway.serve.portal.dialect import Portal
 from gateway.serve.self_test import fast_path_problem, verbs_problem
 from gateway.serve.target import parse_target
@@ -37,6 +39,8 @@ class Application:
     def __init__(self, runtime: Runtime, reloader: Reloader) -> None:
         self._runtime = runtime
         self._admin = Admin(runtime, reloader)
+        self._grafana = Grafana(reloader)
+        self._conjur = Conjur()
         self._authz = Authz(runtime.current)
         self._portal = Portal(runtime.current)
         self.known = KnownAnswers(runtime)
@@ -62,7 +66,7 @@ class Application:
 
     async def _receive(self, request: web.BaseRequest, owner: Owner) -> None:
         """Wait for the body first, so that whatever it leads to rests on the snapshot and the time of its end."""
-        writes = owner in (Owner.PORTAL, Owner.VAULT) and request.method in ("POST", "PUT", "PATCH")
+        writes = owner in (Owner.PORTAL, Owner.VAULT, Owner.CONJUR) and request.method in ("POST", "PUT", "PATCH")
         if writes or owner in (Owner.ADMIN, Owner.CLEARML):
             await receive_body(request, self._runtime.current.configuration.http.max_login_body)
 
@@ -76,20 +80,31 @@ class Application:
                 return await vault.answer(live, request, target)
             case Owner.VAULTS:
                 return await vaults.answer(live, request, target)
+            case Owner.GRAFANA:
+                return await self._grafana.answer(live, request, target)
+            case Owner.CONJUR:
+                return await self._conjur.answer(live, request, target)
             case Owner.AUTHZ:
                 return await self._ask(live, request, target)
             case Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=False)
             case Owner.ROOT | Owner.PORTAL:
                 return await self._portal_of(live).answer(request, target)
-            case Owner.LIVE:
-                return json_response(200, {"status": "ok"})
-            case Owner.OPENAPI:
-                return openapi.answer(request)
-            case Owner.READY:
-                return json_response(*self._readiness())
             case Owner.NOBODY if "text/html" in request.headers.get("Accept", "").lower():
                 return await self._portal_of(live).answer(request, target)
+            case _:
+                return await self._answer_about_itself(live, request, owner)
+
+    async def _answer_about_itself(self, live: Live, request: web.BaseRequest, owner: Owner) -> web.StreamResponse:
+        match owner:
+            case Owner.LIVE:
+                return json_response(200, {"status": "ok"})
+            case Owner.READY:
+                return json_response(*self._readiness())
+            case Owner.OPENAPI:
+                return openapi.answer(request)
+            case Owner.KEY_SET:
+                return await jwks.answer(live, request)
             case _:
                 return json_response(404, {"error": "not found"})
 

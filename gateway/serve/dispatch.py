@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.serve.authz.question import endpoint_of
+from gateway.serve.conjur.paths import is_conjur
+from gateway.serve.grafana.dialect import PREFIX as GRAFANA
 from gateway.serve.portal import static_files
 from gateway.serve.portal.dialect import ROUTES
 from gateway.serve.target import RawTarget
@@ -20,16 +22,21 @@ class Owner(enum.Enum):
     LIVE = "/healthz/live"
     READY = "/healthz/ready"
     OPENAPI = "/openapi.yaml"
+    KEY_SET = "/.well-known/jwks.json"
     ADMIN = "admin"
     AUTHZ = "authz"
     PORTAL = "portal"
     CLEARML = "clearml"
     VAULT = "vault"
     VAULTS = "vaults"
+    GRAFANA = "grafana"
+    CONJUR = "conjur"
     NOBODY = "nobody"
 
 
-_EXACT: Final = {owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY, Owner.OPENAPI)}
+_EXACT: Final = {
+    owner.value: owner for owner in (Owner.ROOT, Owner.LIVE, Owner.READY, Owner.OPENAPI, Owner.KEY_SET)
+}
 
 _PORTAL: Final = frozenset((*ROUTES, *static_files.OTHERS))
 
@@ -54,6 +61,10 @@ def dispatch(target: RawTarget) -> tuple[Owner, RawTarget]:
         return Owner.VAULT, target
     if target.path.startswith("/api/vaults/"):
         return Owner.VAULTS, target
+    if target.path.startswith(GRAFANA):
+        return Owner.GRAFANA, target
+    if is_conjur(target.path):
+        return Owner.CONJUR, target
     if endpoint_of(target.path) is not None:
         return Owner.AUTHZ, target
     # The web server in front of ClearML's API strips this prefix; clients may come either way.

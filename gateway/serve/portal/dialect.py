@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway import __version__
 from gateway.access.client_address import MalformedAddress
 from gateway.login import RETRY_SECONDS
 from gateway.serve.answer import NAME, json_response
@@ -58,7 +57,8 @@ class Route:
 async def show_root(call: Call) -> web.Response:
     """``GET /``: the account or the login form; to programs the version, for which some look here (DECISIONS 28)."""
     if call.as_json:
-        return json_response(200, {"service": NAME, "version": f"Version {__version__}"}, {"Vary": "Accept"})
+        version = call.live.configuration.conjur.version
+        return json_response(200, {"service": NAME, "version": f"Version {version}"}, {"Vary": "Accept"})
     try:
         session = await call.session()
     except Stale:

@@ -16,7 +16,6 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway import __version__
 from gateway.serve.answer import NAME
 from gateway.serve.portal import static_files
 
@@ -39,7 +38,8 @@ class Site:
     root: str
     """Path before those of the portal, without a slash at the end; empty where there is none."""
     title: str
-    version: str = __version__
+    version: str
+    """What Conjur's command line looks for, whichever page it is shown (conjur.md 2)."""
 
     def version_of(self, name: str) -> str:
         """Of a static file."""

@@ -38,11 +38,11 @@ class Places:
         self._access = live.access
         self._trusted = live.access.trusted
         self.form_targets = tuple(_form_targets(live.configuration))
-        title = live.configuration.portal.title
+        title, version = live.configuration.portal.title, live.configuration.conjur.version
         by_host: dict[str, list[CookieScope]] = {}
         for scope in live.access.scopes.all:
             by_host.setdefault(_host_of(scope.portal_url), []).append(scope)
-        self._places = {host: _place(scopes, title) for host, scopes in by_host.items()}
+        self._places = {host: _place(scopes, title, version) for host, scopes in by_host.items()}
         parts = [urlsplit(scope.portal_url) for scope in live.access.scopes.all]
         self._https = {_authority(part.netloc) for part in parts if part.scheme == "https"}
         usual = self._of_host(_host_of(live.configuration.public_url))
@@ -115,9 +115,10 @@ def _authority(text: str) -> tuple[str, int] | None:
     return host, port or DEFAULT_PORTS["https"]
 
 
-def _place(scopes: list[CookieScope], title: str) -> Place:
+def _place(scopes: list[CookieScope], title: str, version: str) -> Place:
     parts = [urlsplit(scope.portal_url) for scope in scopes]
-    return Place(tuple(scopes), frozenset(map(_origin_of, parts)), Site(parts[0].path.rstrip("/"), title))
+    site = Site(parts[0].path.rstrip("/"), title, version)
+    return Place(tuple(scopes), frozenset(map(_origin_of, parts)), site)
 
 
 def _form_targets(configuration: Configuration) -> Iterator[str]:
