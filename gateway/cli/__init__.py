@@ -18,14 +18,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[:1] == ["serve"]:
         _expect_signals()
     # Imported here, because a signal may come while the server's libraries are still being read.
-    from gateway.cli import config, doctor, explain, lockout, serve, tokens, users, vault, vaults, whitelist
+    from gateway.cli import (
+        config,
+        conjur,
+        doctor,
+        explain,
+        grafana,
+        keys,
+        lockout,
+        serve,
+        tokens,
+        users,
+        vault,
+        vaults,
+        whitelist,
+    )
 
     parser = argparse.ArgumentParser(
         prog="ldap-gateway", description="One login daemon between your programs and the LDAP you already have."
     )
     parser.add_argument("--version", action="version", version=f"ldap-gateway {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, config, doctor, explain, users, tokens, lockout, vault, vaults, whitelist):
+    for command in (
+        serve, config, doctor, explain, conjur, grafana, users, tokens, lockout, keys, vault, vaults, whitelist,
+    ):  # fmt: skip
         command.register(subparsers)
     parsed = parser.parse_args(given)
     if isinstance(sys.stdout, TextIOWrapper):

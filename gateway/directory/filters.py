@@ -155,6 +155,11 @@ def compile_filter(template: str, variables: Collection[str] = (USERNAME,), user
         raise FilterError(error.reason, _place_before(template, error.position, len(user_attr))) from None
 
 
+def for_any_name(template: str) -> str:
+    """The filter text that finds what ``template`` finds for one name or another: ``*`` is in place of the name."""
+    return _PLACEHOLDER.sub(lambda match: match[0] if match[1] == USER_ATTR else "*", template)
+
+
 def check_variables(template: str, known: Collection[str]) -> None:
     """Refuse what Go's templates can do beyond the variables that are known; whether it is a filter does not matter.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final, Protocol, TypeVar
 
 from gateway.directory.controls import PAGED_RESULTS, read_cookie
@@ -189,15 +189,33 @@ async def _turn_pages(
     searcher: Searcher, request: SearchRequest, value: Filling, size: int, limit: int
 ) -> list[Entry]:
     found: list[Entry] = []
+    async with aclosing(pages(searcher, request, value, size=size)) as turned:
+        async for entries in turned:
+            found += entries
+            if len(found) > limit:
+                break
+    return found
+
+
+async def pages(
+    searcher: Searcher, request: SearchRequest, value: Filling = "", *, size: int
+) -> AsyncGenerator[list[Entry]]:
+    """What ``request`` finds, in pages of ``size`` entries; all at once where the server refuses pages.
+
+    ``searcher`` is one that nobody shares (``Searcher.alone``). Raises DirectoryError and SearchFailed.
+    """
     cookie, empty = b"", 0
     while empty <= EMPTY_PAGES:
         entries, result = await searcher.search(request.page(size, cookie), value)
-        _require(request, result, frozenset())
-        found += entries
+        if not cookie and result.code in _NO_PAGES:
+            entries = await ask(searcher, request, value)
+        else:
+            _require(request, result, frozenset())
+        yield entries
         empty = 0 if entries else empty + 1
         cookie = _cookie(result)
-        if not cookie or len(found) > limit:
-            return found
+        if not cookie:
+            return
     raise SearchFailed(f"search below {request.base!r}: pages without entries and without an end", passing=False)
 
 

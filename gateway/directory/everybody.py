@@ -1,0 +1,105 @@
+"""Everybody whom one server can find, and all of its groups, read in pages; of an entry only what is used is kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.directory.account import DN_ATTRIBUTE, first_value, own_name, values
+from gateway.directory.escape import comparable_dn
+from gateway.directory.filters import Filter, compile_filter, for_any_name
+from gateway.directory.messages import Dereference, Entry, SearchRequest
+from gateway.directory.searches import Searcher, all_values, pages
+
+if TYPE_CHECKING:
+    from gateway.config.schema import Server
+    from gateway.config.schema.conjur import ConjurSync
+
+PAGE: Final = 1000
+"""Entries of a page: what Active Directory gives at most, and LDAP Sync asks for (conjur.md 7)."""
+MEMBERS_AT_MOST: Final = 1_000_000
+"""Members of one group that are read."""
+
+_CLASSES: Final = ("group", "groupOfNames", "groupOfUniqueNames", "posixGroup")
+_GROUPS: Final = f"(|{''.join(f'(objectClass={name})' for name in _CLASSES)})"
+_UID, _UID_NUMBER, _MEMBER_UID = "uid", "uidNumber", "memberUid"
+_MEMBERS: Final = ("member", "uniqueMember")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One entry of a person."""
+
+    name: str
+    """Empty where the entry has none."""
+    dn: str
+    uids: tuple[str, ...]
+    """What ``memberUid`` of groups may hold."""
+    uid_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """One entry of a group, with its direct members."""
+
+    name: str
+    """Empty where the entry has none."""
+    dn: str
+    members: tuple[str, ...]
+    """DNs, normalised."""
+    member_uids: tuple[str, ...]
+
+
+class Everybody:
+    """The searches for all people and all groups of one server, compiled once. Raises FilterError."""
+
+    def __init__(self, server: Server, sync: ConjurSync) -> None:
+        self.user_attribute = sync.user_attr or server.attributes.username or _UID
+        self.group_attribute = sync.group_attr or server.group_attr
+        user_filter = sync.user_filter or for_any_name(server.search_filter)
+        self._dereference = Dereference[server.dereference_aliases.upper()]
+        self._people = self._requests(
+            sync.base_dns or server.user_bases,
+            compile_filter(user_filter, (), server.user_attr), self.user_attribute, _UID, _UID_NUMBER,
+        )  # fmt: skip
+        self._groups = self._requests(
+            sync.base_dns or server.group_bases,
+            compile_filter(sync.group_filter or _GROUPS, ()), self.group_attribute, *_MEMBERS, _MEMBER_UID,
+        )  # fmt: skip
+
+    def _requests(self, bases: tuple[str, ...], compiled: Filter, *attributes: str) -> tuple[SearchRequest, ...]:
+        named = {name.lower(): name for name in attributes if name.lower() != DN_ATTRIBUTE}
+        asked = tuple(named.values())
+        return tuple(SearchRequest(base, compiled, asked, dereference=self._dereference) for base in bases)
+
+    async def people(self, searcher: Searcher) -> AsyncIterator[Person]:
+        """Everybody below every base, as the pages come. Raises SearchFailed and DirectoryError."""
+        attribute = self.user_attribute.lower()
+        async for entry in _entries(searcher, self._people):
+            name, number = own_name(entry, attribute, ""), first_value(entry, _UID_NUMBER.lower())
+            yield Person(name, entry.dn, values(entry, _UID), number)
+
+    async def groups(self, searcher: Searcher) -> AsyncIterator[Circle]:
+        """Every group below every base; members that the directory gives in portions are read to the end.
+
+        Raises SearchFailed and DirectoryError.
+        """
+        attribute = self.group_attribute.lower()
+        async for entry in _entries(searcher, self._groups):
+            found = [dn for name in _MEMBERS for dn in await _all_texts(searcher, entry, name)]
+            uids = await _all_texts(searcher, entry, _MEMBER_UID)
+            yield Circle(own_name(entry, attribute, ""), entry.dn, tuple(map(comparable_dn, found)), tuple(uids))
+
+
+async def _entries(searcher: Searcher, requests: tuple[SearchRequest, ...]) -> AsyncIterator[Entry]:
+    for request in requests:
+        async with searcher.alone() as own:
+            async for page in pages(own, request, size=PAGE):
+                for entry in page:
+                    yield entry
+
+
+async def _all_texts(searcher: Searcher, entry: Entry, attribute: str) -> list[str]:
+    found = await all_values(searcher, entry, attribute.lower(), MEMBERS_AT_MOST)
+    return [value.decode("utf-8", "replace") for value in found]
