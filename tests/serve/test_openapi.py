@@ -29,6 +29,7 @@ from gateway.serve.admin.endpoints import ENDPOINTS as ADMIN
 from gateway.serve.authz.question import PREFIX
 from gateway.serve.clearml.endpoints import ENDPOINTS
 from gateway.serve.dispatch import Owner, dispatch
+from gateway.serve.grafana.dialect import PREFIX as LDAP
 from gateway.serve.openapi import DOCUMENT
 from gateway.serve.portal.dialect import ROUTES
 from gateway.serve.target import parse_target
@@ -52,6 +53,7 @@ PAGES = ("/login", "/logout")
 """For people alone."""
 PORTAL = {path: route for path, route in ROUTES.items() if path not in ("/", *PAGES)}
 AUTHZ = [f"{PREFIX}{endpoint}" for endpoint in Endpoint] + [f"{PREFIX}{Endpoint.EXT_AUTHZ}/{{path}}"]
+DIAGNOSTICS = [f"{LDAP}{path}" for path in ("status", "reload", "sync/{id}", "{login}")]
 OWN = {"Sec-Fetch-Site": "same-origin"}
 ALONE = ("auth.logout", "auth.create_credentials")
 """Not for somebody else."""
@@ -66,7 +68,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def test_every_route_and_no_other() -> None:
     others = {owner.value for owner in Owner if owner.value.startswith("/")}
-    expected = {f"/{name}" for name in ENDPOINTS} | ADMIN.keys() | {vaults.PATH, *AUTHZ} | PORTAL.keys() | others
+    expected = {f"/{name}" for name in ENDPOINTS} | ADMIN.keys() | {vaults.PATH, *AUTHZ, *DIAGNOSTICS} | PORTAL.keys() | others
     assert PATHS.keys() == expected
     assert Owner.NOBODY not in {dispatch(parse_target(path))[0] for path in PATHS}
     ids = [operation["operationId"] for _, _, operation in operations()]
