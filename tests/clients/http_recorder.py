@@ -25,6 +25,11 @@ class Recorder:
         """``METHOD target scheme`` of each, in order within a connection; the scheme is Authorization's."""
         return [_shown(head) for sent in self._connections for head in HEAD.finditer(bytes(sent))]
 
+    @property
+    def heads(self) -> list[str]:
+        """The headers of each, as they were written."""
+        return [head[3].decode("latin-1") for sent in self._connections for head in HEAD.finditer(bytes(sent))]
+
     def forget(self) -> None:
         self._connections.clear()
 
