@@ -37,6 +37,10 @@ TWINS = [
 ]
 
 
+TOKENS = ("#tokens# ", "")
+"""Lets in the lines for tokens of Grafana's service accounts."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -65,7 +69,8 @@ class Reply:
     def seen(self) -> dict[str, str]:
         """What the application was sent, names in lower case; repeated headers joined by ``|``."""
         found: dict[str, str] = {}
-        for name, value in json.loads(self.body)["headers"]:
+        told = json.loads(self.headers["seen"]) if self.status == 101 else json.loads(self.body)["headers"]
+        for name, value in told:
             found[name.lower()] = f"{found[name.lower()]}|{value}" if name.lower() in found else value
         return found
 
@@ -85,8 +90,9 @@ async def application(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
                 seed = known["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
                 accept = base64.b64encode(hashlib.sha1(seed.encode()).digest())
                 switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                groups = known.get("remote-groups", "").encode()
-                writer.write(switched + b"Sec-WebSocket-Accept: " + accept + b"\r\nSeen-Groups: " + groups + b"\r\n\r\n")
+                groups, seen = known.get("remote-groups", ""), json.dumps(headers)
+                told = f"\r\nSeen-Groups: {groups}\r\nSeen: {seen}\r\n\r\n".encode()
+                writer.write(switched + b"Sec-WebSocket-Accept: " + accept + told)
                 while data := await reader.read(4096):
                     writer.write(data)
                 return
@@ -140,7 +146,9 @@ def with_ports(text: str, ports: Ports) -> str:
     return text.replace("127.0.0.1:8008", f"127.0.0.1:{ports.gateway}")
 
 
-def nginx(directory: Path, ports: Ports, *, unix: Path | None = None, cache: bool = False) -> list[str]:
+def nginx(
+    directory: Path, ports: Ports, *, unix: Path | None = None, cache: bool = False, tokens: bool = False
+) -> list[str]:
     pem = certificate(directory)
     text = replaced(
         with_ports((FILES / "nginx.conf").read_text(), ports),
@@ -151,6 +159,8 @@ def nginx(directory: Path, ports: Ports, *, unix: Path | None = None, cache: boo
     if unix is not None:
         text = replaced(text, ("#server unix:/run/ldap-gateway/http.sock;", f"server unix:{unix};"))
         text = replaced(text, (f"        server 127.0.0.1:{ports.gateway};\n", ""))
+    if tokens:
+        text = replaced(text, TOKENS)
     if cache:
         text = replaced(text, ("#cache# ", ""), ("/var/cache/nginx/gateway", str(directory / "cache")))
     places = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -164,20 +174,28 @@ def nginx(directory: Path, ports: Ports, *, unix: Path | None = None, cache: boo
     ]  # fmt: skip
 
 
-def caddy(directory: Path, ports: Ports, *, balanced: bool = False) -> list[str]:
-    """``balanced``: whoever connects is a load balancer whose word on addresses counts."""
+def caddy(
+    directory: Path, ports: Ports, *, balanced: bool = False, tokens: bool = False, signed: bool = False
+) -> list[str]:
+    """``balanced``: whoever connects is a load balancer whose word on addresses counts. ``signed``: the line for
+    grafana-jwt in the place of the other."""
     pem = certificate(directory)
     text = with_ports((FILES / "Caddyfile").read_text(), ports)
     for host in ("app", "grafana", "auth"):
         site = f"{host}.example.com {{\n"
         text = replaced(text, (f"\n{site}", f"\n{host}.example.com:{ports.https} {{\n\tbind 127.0.0.1\n\ttls {pem} {directory}/site.key\n"))
+    if tokens:
+        text = replaced(text, TOKENS)
+    if signed:
+        other = "copy_headers X-WEBAUTH-USER X-WEBAUTH-NAME X-WEBAUTH-EMAIL X-WEBAUTH-ROLE X-WEBAUTH-GROUPS"
+        text = replaced(text, (other, "# nothing"), ("#jwt# ", ""))
     if balanced:
         text = replaced(text, ("forward-auth?\n", "forward-auth?\n\t\t\ttrusted_proxies 127.0.0.1\n"))
     (directory / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
     return ["caddy", "run", "--config", str(directory / "Caddyfile"), "--adapter", "caddyfile"]
 
 
-def haproxy(directory: Path, ports: Ports) -> list[str]:
+def haproxy(directory: Path, ports: Ports, *, tokens: bool = False) -> list[str]:
     pem = certificate(directory)
     text = replaced(
         with_ports((FILES / "haproxy.cfg").read_text(), ports),
@@ -185,6 +203,8 @@ def haproxy(directory: Path, ports: Ports) -> list[str]:
         ("/etc/haproxy/gateway.lua", str(FILES / "gateway.lua")),
         ("check inter 1s", "check inter 50ms"),
     )
+    if tokens:
+        text = replaced(text, TOKENS)
     (directory / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]
 

@@ -66,7 +66,10 @@ class Site:
 async def site_of(kind: str, directory: Path, **options: object) -> AsyncIterator[Site]:
     async with running_application() as application:
         ports = Ports(free_port(), free_port(), application)
-        text = CONFIGURATION + f'access_control {{ redirect_ports = [{ports.https}], networks.office = "127.0.0.2/32" }}\n'
+        preset = "grafana-jwt" if options.get("signed") else "grafana-proxy"
+        if kind != "caddy":
+            options.pop("signed", None)
+        text = CONFIGURATION.replace("grafana-proxy", preset) + f'access_control {{ redirect_ports = [{ports.https}], networks.office = "127.0.0.2/32" }}\n'
         async with room_of(directory, text, port=ports.gateway) as room:
             if options.pop("over_unix", False):
                 options["unix"] = room.socket
@@ -102,7 +105,7 @@ async def check_logging_in(site: Site) -> None:
     assert [nobody.seen.get(name, "") for name in IDENTITY] == ["", "", "", ""]
     portal = await site.get("/healthz/live", host="auth.example.com")
     assert (portal.status, portal.body) == (200, b'{"status": "ok"}')
-    for path in ("/api/authz/forward-auth", "/api/authz/ext-authz/../../../x", "/api/authz/ext-authz/%2e%2e/x", "//admin/../x", "/admin/../x", "/admin/status", "/x/../admin/status"):
+    for path in ("/api/admin/ldap/status", "//api/admin/../x", "/api/authz/forward-auth", "/api/authz/ext-authz/../../../x", "/api/authz/ext-authz/%2e%2e/x", "//admin/../x", "/admin/../x", "/admin/status", "/x/../admin/status"):
         hidden = await site.get(path, host="auth.example.com")
         by_gateway = hidden.headers.get("server", "").startswith("ldap-gateway")
         assert (hidden.status, by_gateway) == (404, path.startswith("/x/") and site.kind == "haproxy"), path
@@ -211,15 +214,31 @@ async def check_connection(site: Site) -> None:
 async def check_grafana(site: Site) -> None:
     """11: its own headers, none of the client's in either spelling, and no Authorization, which it would take for its own."""
     claims = [(f"X{sign}WEBAUTH{sign}{name}", "Admin") for sign in "-_" for name in ("USER", "NAME", "EMAIL", "ROLE", "GROUPS")]
+    claims += [(name, "Admin") for name in ("X-JWT-Assertion", "x-jwt-assertion", "X_JWT_ASSERTION", "X-JWT.Assertion")]
     for header in (site.ada, BASIC):
         answer = await site.get("/", header, *claims, host="grafana.example.com")
-        told = {name: value for name, value in answer.seen.items() if "webauth" in name and value}
+        told = {name: value for name, value in answer.seen.items() if ("webauth" in name or "jwt" in name) and value}
         assert told == {
             "x-webauth-user": "ada", "x-webauth-name": "Ada Lovelace", "x-webauth-email": "ada@example.com",
             "x-webauth-groups": "dev,ops",
         }  # fmt: skip
         assert "authorization" not in answer.seen
     assert (await site.get("/", *claims, host="grafana.example.com")).status == 401
+    websocket = [
+        ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"), ("Origin", "https://grafana.example.com"),
+    ]  # fmt: skip
+    live = await site.get("/api/live/ws", *websocket, site.ada, *claims, host="grafana.example.com")
+    told = {name: value for name, value in live.seen.items() if ("webauth" in name or "assertion" in name) and value}
+    assert (live.status, told["x-webauth-user"], "Admin" in told.values()) == (101, "ada", False)
+    kept = [live.seen[name] for name in ("origin", "upgrade", "x-forwarded-proto")]
+    assert kept == ["https://grafana.example.com", "websocket", "https"]
+    assert live.seen["host"].partition(":")[0] == "grafana.example.com"
+    assert (await site.get("/api/live/ws", *websocket, *claims, host="grafana.example.com")).status == 401
+    for path in ("/.gateway/authz", "/?auth_token=x", "/?a=b&%61uth%5Ftoken=x", "/api/search"):
+        answer = await site.get(path, site.ada, *claims, ("Authorization", "Bearer glsa_x_1"), host="grafana.example.com")
+        assert answer.from_application == (path == "/api/search" or (path[1] == "." and site.kind != "nginx")), path
+        assert not answer.from_application or "authorization" not in answer.seen
     assert (await site.get("/", HTML, *claims, host="grafana.example.com")).status == 302
 
 
@@ -326,6 +345,64 @@ async def test_one_proxy(site: Site) -> None:
     await check_path_tricks(site)
     await check_host_confusion(site)
     await check_sessions_end(site)
+
+
+# path, Authorization; whether it goes to Grafana without a question to the gateway
+SERVICE_TOKENS = [
+    ("/api/search", "Bearer glsa_x_1", True),
+    ("/api/search?query=x&a=%2e", "Bearer glsa_x_1", True),
+    ("/api/dashboards/uid/a-b_c", "Bearer glsa_x_1", True),
+    ("/api/datasources/proxy/uid/x/api/v1", "Bearer glsa_x_1", True),
+    ("/api/search", "Bearer x", False),
+    ("/api/search", "Basic YWRtaW46YWRtaW4=", False),
+    ("/api/search", "Bearer glsa_x_1, Basic YWRtaW46YWRtaW4=", False),
+    ("/api/searching", "Bearer glsa_x_1", False),
+    ("/api/search/../admin", "Bearer glsa_x_1", False),
+    ("/api/search/%2e%2e/admin", "Bearer glsa_x_1", False),
+    ("/api/admin/settings", "Bearer glsa_x_1", False),
+    ("/x?/api/search", "Bearer glsa_x_1", False),
+]
+
+
+@pytest.mark.parametrize("kind", sorted(PROXIES))
+async def test_tokens_of_grafanas_own(kind: str, tmp_path: Path) -> None:
+    """grafana.md 4: off unless these lines are let in, and then for the listed paths alone, with nobody's identity."""
+    async with site_of(kind, tmp_path, tokens=True) as site:
+        for path, shown, passes in SERVICE_TOKENS:
+            claims = [("X-WEBAUTH-USER", "root"), ("X-JWT-Assertion", "x"), ("Authorization", shown)]
+            answer = await site.get(path, *claims, host="grafana.example.com")
+            assert answer.from_application == passes, (path, shown, answer)
+            known = await site.get(path, *claims, site.ada, host="grafana.example.com")
+            if shown.startswith("Basic "):  # a password of the directory's, and a wrong one
+                assert known.status == 401
+                continue
+            assert known.from_application, (path, shown)
+            told = [known.seen.get(name, "") for name in ("x-webauth-user", "authorization", "x-jwt-assertion")]
+            assert told == (["", shown, ""] if passes else ["ada", "", ""]), (path, shown)
+            assert site.ada[1] not in known.seen.get("cookie", "")
+        twice = [("Authorization", "Bearer glsa_x_1"), ("Authorization", "Basic YWRtaW46YWRtaW4=")]
+        for both in (twice, twice[::-1]):
+            answer = await site.get("/api/search", *both, host="grafana.example.com")
+            assert not answer.from_application or "Basic" not in answer.seen.get("authorization", "")
+        elsewhere = await site.get("/api/search", ("Authorization", "Bearer glsa_x_1"))
+        assert not elsewhere.from_application
+
+
+@pytest.mark.parametrize("kind", sorted(PROXIES))
+async def test_signed_tokens_reach_grafana_and_nobody_elses(kind: str, tmp_path: Path) -> None:
+    """grafana.md 4, 5: the token alone, and no header of the client's that outranks or imitates it."""
+    claims = [(name, "x.y.z") for name in ("X-JWT-Assertion", "x_jwt_assertion", "X-Jwt.Assertion", "Authorization")]
+    claims += [("X-WEBAUTH-USER", "root"), ("X_WEBAUTH_ROLE", "Admin")]
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+    async with site_of(kind, tmp_path, signed=True) as site:
+        for path, more in (("/", []), ("/api/live/ws", [*upgrade, ("Sec-WebSocket-Version", "13")])):
+            answer = await site.get(path, site.ada, *claims[:3], *claims[4:], *more, host="grafana.example.com")
+            names = ("webauth", "assertion", "authorization")
+            told = {name: value for name, value in answer.seen.items() if any(one in name for one in names) and value}
+            assert list(told) == ["x-jwt-assertion"], told
+            claim = json.loads(base64.urlsafe_b64decode(told["x-jwt-assertion"].split(".")[1] + "=="))
+            assert (claim["login"], claim["aud"]) == ("ada", "grafana")
+            assert (await site.get(path, *claims, *more, host="grafana.example.com")).status == 401
 
 
 async def test_clients_behind_a_load_balancer_in_front_of_caddy(tmp_path: Path) -> None:
