@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo import conjur_login, grafana
 from demo.forward_auth import SETTINGS, ForwardAuth
 from demo.vault_login import ENVIRONMENT, VaultTour
 from demo.vaults import GROUP, Tour
@@ -137,6 +138,27 @@ def vault_dialect(folder: Path, slapd: Slapd) -> list[str]:
     return tour.wrong
 
 
+def conjur_dialect(folder: Path, environment: dict[str, str]) -> list[str]:
+    """Run the tour of the Conjur dialect; returns what went wrong."""
+    folder.mkdir()
+    print("Conjur dialect, from a password to a token:", flush=True)
+    with running(folder, environment={**environment, **conjur_login.SETTINGS}) as daemon:
+        tour = conjur_login.ConjurTour(daemon, [])
+        tour.walk()
+    return tour.wrong
+
+
+def grafana_dialect(folder: Path, slapd: Slapd) -> list[str]:
+    """Run the tour of Grafana on the file that it has read so far; returns what went wrong."""
+    folder.mkdir()
+    print("Grafana, from its own ldap.toml:", flush=True)
+    grafana.write_ldap_toml(folder / "ldap.toml", slapd.host, slapd.port)
+    with running(folder, files=[folder / "ldap.toml"], environment=grafana.SETTINGS) as daemon:
+        tour = grafana.GrafanaTour(daemon, [])
+        tour.walk()
+    return tour.wrong
+
+
 def main() -> int:
     """Take the tour."""
     with tempfile.TemporaryDirectory() as name, Slapd.start(COMPANY, directory=Path(name) / "slapd") as slapd:
@@ -146,6 +168,8 @@ def main() -> int:
         texts = vaults_and_keys(folder / "three", configuration(slapd))
         texts += forward_auth(folder / "four", configuration(slapd))
         texts += vault_dialect(folder / "five", slapd)
+        texts += conjur_dialect(folder / "six", configuration(slapd))
+        texts += grafana_dialect(folder / "seven", slapd)
     texts += [f"{step.login} ({step.says}): expected {step.name or 'a refusal'} {step.role}" for step in wrong]
     for text in texts:
         print(f"WRONG: {text}", file=sys.stderr)

@@ -174,7 +174,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("login.cache", -1, "$.login.cache minimum"),
     ("login.cache", True, "$.login.cache type"),
     ("login.cache", "always", "$.login.cache pattern"),
-    ("conjur.token_lifetime", 0, "$.conjur.token_lifetime exclusiveMinimum"),
+    ("conjur.token_lifetime", 0, "$.conjur.token_lifetime minimum"),
     ("http.max_body", "64 Kilo", "$.http.max_body pattern"),
     ("clearml.company_name", 5, "$.clearml.company_name type"),
     ("admins", [5], "$.admins[0] type"),

@@ -16,7 +16,7 @@ PROVIDER = "CLEARML__apiserver__auth__fixed_users__provider"
 NEEDED = 'host = h, search_base_dns = ["dc=x"]'
 CORP = f"servers.corp {{ {NEEDED} }}\nusers.ada.disabled = true\n"
 NETWORK = "expected a network such as 10.0.0.0/8"
-ADDRESS = "expected host:port, [v6]:port or unix:PATH"
+ADDRESS = "expected host:port, [v6]:port, https://host:port or unix:PATH"
 HASH = "expected an argon2id ($argon2id$...) or bcrypt ($2b$...) hash, not a password"
 DURATION = "expected a duration such as 90s, 5m, 1h30m, 30 days or a number of seconds"
 NO_FILE = "No such file or directory"

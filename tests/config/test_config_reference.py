@@ -40,6 +40,8 @@ EXAMPLES = {
     "identity_headers.presets.*.*",
     "portal.links.*.url",
     "portal.links.*.title",
+    "tls.cert_file",
+    "tls.key_file",
 }
 """Keys of gateway.conf that show an example, because the default is nothing."""
 

@@ -85,6 +85,8 @@ ADDRESSES = [
     ("127.0.0.1:8008", TcpAddress("127.0.0.1", 8008), True),
     ("localhost:0", TcpAddress("localhost", 0), True),
     ("[::1]:8008", TcpAddress("::1", 8008), True),
+    ("https://[::1]:8008", TcpAddress("::1", 8008, tls=True), True),
+    ("https://auth.example.com:443", TcpAddress("auth.example.com", 443, tls=True), False),
     ("[::]:8008", TcpAddress("::", 8008), False),
     (":8008", TcpAddress("", 8008), False),
     ("0.0.0.0:80", TcpAddress("0.0.0.0", 80), False),
@@ -112,8 +114,8 @@ def test_no_address(text: str) -> None:
 
 PUBLIC = [
     ({}, "http://127.0.0.1:8008"),
-    ({"listen": ["unix:/x", "[::1]:80", "127.0.0.1:90"]}, "http://[::1]:80"),
-    ({"listen": ["0.0.0.0:80"]}, "http://localhost:80"),
+    ({"listen": ["unix:/x", "[::1]:80", "127.0.0.1:90"]}, "http://[::1]"),
+    ({"listen": ["0.0.0.0:80"]}, "http://localhost"),
     ({"listen": ["unix:/x"]}, "http://localhost"),
     ({"public_url": "https://auth.example.com/"}, "https://auth.example.com"),
     ({"public_url": "https://auth.example.com/gw/"}, "https://auth.example.com/gw"),

@@ -1,17 +1,23 @@
-"""Every block of docs/directories.md is a configuration that loads, with nothing to say of it."""
+"""Every block of docs/directories.md and docs/conjur.md is a configuration that loads, with nothing to say of it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
 from gateway.config.load import load
+from tests.directories.slapd import make_certificates
 
-TEXT = (Path(__file__).parents[2] / "docs" / "directories.md").read_text()
+DOCUMENTS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCUMENTS / "directories.md").read_text()
 BLOCKS = re.findall(r"^#{2,3} ([^\n]+)$|^```(hocon|toml|yaml|json)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+CONJUR = (DOCUMENTS / "conjur.md").read_text()
+FIRST, *FURTHER = re.findall(r"^```hocon\n(.*?)^```$", CONJUR, re.MULTILINE | re.DOTALL)
+"""Of docs/conjur.md; each further block adds to the first."""
 PASSWORD = "$__file{/etc/grafana/ldap-password}"
 
 
@@ -53,3 +59,28 @@ def test_recipe(directory: Path, heading: str, form: str, text: str) -> None:
     (server,) = snapshot.configuration.servers
     modes = {"service"} if server.bind_dn else {"upn"}
     assert server.mode in modes
+
+
+@pytest.mark.parametrize("further", ["", *FURTHER], ids=range(len(FURTHER) + 1))
+def test_recipe_of_conjur(directory: Path, further: str) -> None:
+    make_certificates(directory / "gw", names=("gw.example",))
+    (directory / "gw" / "server.pem").rename(directory / "gw.example.crt")
+    (directory / "gw" / "server.key").rename(directory / "gw.example.key")
+    for name, text in (("first.conf", FIRST), ("further.conf", further)):
+        (directory / name).write_text(text)
+    snapshot = load([directory / "first.conf", directory / "further.conf"], {}, working_directory=directory)
+    assert [str(warning) for warning in snapshot.warnings] == []
+    assert snapshot.configuration.conjur.account == "myorg"
+    assert "corp" in snapshot.configuration.conjur.services
+
+
+def test_variables_of_conjur() -> None:
+    """Conjur's own, and the two that it has no variables for."""
+    exports = re.findall(r"^export (.*LDAP_URI.*|CLEARML__conjur.*)$", CONJUR, re.MULTILINE)
+    variables = dict(pair.split("=", 1) for line in exports for pair in shlex.split(line))
+    snapshot = load([], variables)
+    assert [str(warning) for warning in snapshot.warnings] == []
+    (server,) = snapshot.configuration.servers
+    conjur = snapshot.configuration.conjur
+    assert (server.name, conjur.account, conjur.authn_alias) == ("ldap", "myorg", True)
+    assert list(conjur.services) == ["ldap"]
