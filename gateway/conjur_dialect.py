@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from gateway.config.schema.conjur import EVERYBODY
-from gateway.directory.realm import Outcome
+from gateway.directory.realm import Outcome, Privilege, Rule, Verdict, conclude
 from gateway.directory.recheck import Standing
 from gateway.grants.mapping import Members
 from gateway.identity import LOCAL, Account, Identity, fold_name
 from gateway.sessions import Stale
 from gateway.store.interface import PAGE
-from gateway.tokens import keys as ring
-from gateway.tokens.conjur import ConjurToken, Signer, Version, decode, verify
-from gateway.tokens.conjur_keys import ApiKeys, is_api_key
+from gateway.tokens.conjur import CLOCK_SKEW, MAX_LIFETIME, ConjurToken, Signer, Version, decode, verify
+from gateway.tokens.conjur_keys import ApiKeys
+from gateway.tokens.conjur_salts import Salts
+from gateway.tokens.key_pairs import KeyPairs
 
 if TYPE_CHECKING:
     from gateway.access.client_address import Network
     from gateway.config.schema import Configuration
     from gateway.config.schema.conjur import ConjurService
     from gateway.directory.bind import DirectoryServer
+    from gateway.directory.local_users import LocalUsers
     from gateway.directory.recheck import Recheck
     from gateway.identities import Identities
-    from gateway.store.interface import IdentityRow, Store
+    from gateway.store.interface import IdentityRow, KeyRow, Store
 
 log = logging.getLogger(__name__)
 
-MOST_OF_A_NAME: Final = 100
+MOST_OF_A_NAME: Final = 1000
 """People of one name that are looked at: those of the servers, and those who had it before."""
+_NOT_THEIRS: Final = "the key is not theirs, or no longer good"
+_LONGEST_LIFE: Final = MAX_LIFETIME + CLOCK_SKEW
+"""Seconds after a new key was made in which tokens of the one before may still count: other processes may have been
+signing with it at that moment."""
 
 
 class NoApiKeys(Exception):
@@ -49,17 +54,37 @@ class Service:
     """From where people may log in; empty: from anywhere."""
     everybody: bool
     members: Members = field(repr=False)
+    path: tuple[str, ...]
+    """Of the key of the configuration that says who may log in."""
 
     @classmethod
-    def of(cls, server: str, settings: ConjurService, servers: Sequence[str]) -> Self:
-        """``servers`` are the names of all, by which ``user:SERVER/NAME`` is told from a name with a slash."""
+    def of(cls, name: str, settings: ConjurService, servers: Sequence[str]) -> Self:
+        """``name`` as it is written for the service. ``servers`` are the names of all, by which ``user:SERVER/NAME`` is
+        told from a name with a slash."""
+        server, path = _configured(name, servers), ("conjur", "services", name, "allow")
         entries = [_of_server(entry, server, servers) for entry in settings.allow if entry != EVERYBODY]
-        return cls(server, settings.networks, EVERYBODY in settings.allow, Members(entries, servers))
+        return cls(server, settings.networks, EVERYBODY in settings.allow, Members(entries, servers), path)
+
+    @property
+    def key(self) -> str:
+        """``path``, dotted."""
+        return ".".join(self.path)
 
     def allows(self, account: Account) -> bool:
         """Whether somebody has the privilege ``authenticate`` on it (conjur.md 5)."""
         is_own = fold_name(account.server) == fold_name(self.server)
         return is_own and (self.everybody or self.members.hold(account))
+
+    def refusal(self, account: Account) -> str:
+        """Why somebody may not log in, for the operator; empty where they may."""
+        return "" if self.allows(account) else f"{self.key} names neither {account.username} nor a group of theirs"
+
+
+def services_of(configuration: Configuration) -> dict[str, Service]:
+    """Every service, by the folded name of its server."""
+    servers = (LOCAL, *(server.name for server in configuration.servers))
+    services = configuration.conjur.services
+    return {fold_name(name): Service.of(name, service, servers) for name, service in services.items()}
 
 
 class ConjurDialect:
@@ -67,34 +92,30 @@ class ConjurDialect:
 
     def __init__(
         self,
-        signers: Sequence[Signer],
+        signing: Signer | KeyPairs[Signer],
         store: Store,
         identities: Identities,
         recheck: Recheck,
+        local: LocalUsers,
         directories: Sequence[DirectoryServer],
         configuration: Configuration,
     ) -> None:
-        """The last of ``signers`` signs, all of them verify; there is at least one."""
+        """``signing``: the configured key, or those of the ring."""
         settings = configuration.conjur
-        names = [server.name for server in configuration.servers]
         self.account = settings.account
-        self.services: Mapping[str, Service] = {
-            fold_name(name): Service.of(_configured(name, names), service, (LOCAL, *names))
-            for name, service in settings.services.items()
-        }
+        self.services: Mapping[str, Service] = services_of(configuration)
         """By the folded name of their server."""
         self.authn_alias = settings.authn_alias
         self.hide_ungranted = settings.hide_ungranted
         self._lifetime_seconds = int(settings.token_lifetime)
-        self._signer = signers[-1]
-        self._public_keys = {signer.fingerprint: signer.public_key for signer in signers}
+        self._signing = signing
         self._store = store
         self._identities = identities
         self._recheck = recheck
+        self._local = local
         self._directories = directories
         self._keys = ApiKeys(store, settings.account)
-        realm = (server.name for server in configuration.servers if server.realm)
-        self._realm = frozenset(map(fold_name, (LOCAL, *realm)))
+        self._salts = Salts(store, settings.account)
 
     @classmethod
     async def load(
@@ -102,6 +123,7 @@ class ConjurDialect:
         store: Store,
         identities: Identities,
         recheck: Recheck,
+        local: LocalUsers,
         directories: Sequence[DirectoryServer],
         configuration: Configuration,
         now: int,
@@ -114,17 +136,30 @@ class ConjurDialect:
         settings = configuration.conjur
         if not settings.account:
             return None
+        signing: Signer | KeyPairs[Signer]
         if given := settings.signing_key.reveal():
-            signers = [await asyncio.to_thread(Signer.load, given.encode())]
+            signing = await asyncio.to_thread(Signer.load, given.encode())
         else:
-            pairs = await ring.ensure(store, f"conjur:{settings.account}", "RS256", now)
-            signers = [Signer.load(pair.private, own=True) for pair in pairs]
-        return cls(signers, store, identities, recheck, directories, configuration)
+            signing = KeyPairs(store, f"conjur:{settings.account}", "RS256", _read, lifetime=_LONGEST_LIFE)
+            await signing.open(now)
+        return cls(signing, store, identities, recheck, local, directories, configuration)
 
     @property
-    def public_pem(self) -> str:
-        """The public half of the key that signs, for services that verify on their own (conjur.md 6.4)."""
-        return self._signer.public_pem
+    def ring(self) -> KeyPairs[Signer] | None:
+        """The keys of the account; None where ``conjur.signing_key`` is configured."""
+        return None if isinstance(self._signing, Signer) else self._signing
+
+    async def follow(self) -> None:
+        """Take over what any process has changed about the signing keys. Raises KeyRingError and StoreError."""
+        if self.ring is not None:
+            await self.ring.follow()
+
+    def public_pem(self, now: int) -> str:
+        """The public half of the key that signs, for services that verify on their own (conjur.md 6.4).
+
+        As of ``follow``. Raises KeyRingError.
+        """
+        return self._signer(now).public_pem
 
     def enabled(self, server: str) -> bool:
         """Whether there is a service of this server."""
@@ -135,72 +170,95 @@ class ConjurDialect:
     ) -> str:
         """The JSON text of a token; one of v4 holds neither the identity nor the networks.
 
-        ``login``: as the directory stores the name (DECISIONS 10).
+        ``login``: as the directory stores the name (DECISIONS 10). Raises KeyRingError and StoreError.
         """
+        await self.follow()
+        signer, salt = self._signer(now), self._salts.of(identity.id)
         if version == "v4":
-            return await asyncio.to_thread(self._signer.sign_v4, login, now)
-        sign = self._signer.sign_v5
-        return await asyncio.to_thread(sign, login, now, self._lifetime_seconds, tuple(networks), identity.id)
+            return await asyncio.to_thread(signer.sign_v4, login, now, salt)
+        lifetime = self._lifetime_seconds
+        return await asyncio.to_thread(signer.sign_v5, login, now, lifetime, tuple(networks), identity.id, salt)
 
     def verify(self, encoded: str, now: int) -> ConjurToken:
-        """Read a token as it comes in a header, base64 of either alphabet. Raises InvalidConjurToken."""
-        return verify(decode(encoded), self._public_keys, now, self._lifetime_seconds)
+        """Read a token as it comes in a header, base64 of either alphabet, with the keys that count as of ``follow``.
+
+        Raises InvalidConjurToken.
+        """
+        signing = self._signing
+        signers = [signing] if isinstance(signing, Signer) else [key.signer for key in signing.counting(now)]
+        public_keys = {signer.fingerprint: signer.public_key for signer in signers}
+        return verify(decode(encoded), public_keys, now, self._lifetime_seconds)
 
     async def identity_of(self, token: ConjurToken) -> Identity | None:
         """Whose token it is, by what is known of them; None: nobody's any more. Raises StoreError.
 
-        A token without identity is that of the one person of the realm who has the name; of several it is nobody's.
-        Their directories are asked then whether those are still there who had the name before.
+        The salt tells who of all that have, or had, the name of a v4 token it was made for; and that a token is not
+        another account's, nor of another gateway or program with the same signing key.
         """
-        if token.identity_id:
-            return await self._identities.by_id(token.identity_id, token.issued_at)
-        rows = await self._called(token.login, self._realm)
-        owners = await self._counting(rows, token.issued_at)
-        if len(owners) > 1:
-            now = int(time.time())
-            gone = [await self._recheck.standing(row.id, now, at_once=True) is Standing.GONE for row in rows]
-            rows = [row for row, is_gone in zip(rows, gone, strict=True) if not is_gone]
-            owners = await self._counting(rows, token.issued_at)
-        return owners[0] if len(owners) == 1 else None
+        if token.version == "v4":
+            rows = [row async for row in self._called(token.login)]
+            ids = [row.id for row in rows if self._salts.fits(row.id, token)]
+        else:
+            ids = [token.identity_id] if self._salts.fits(token.identity_id, token) else []
+        return await self._identities.by_id(ids[0], token.issued_at) if ids else None
 
     async def api_key(self, identity: Identity) -> str:
         """Somebody's key: the same one until it is rotated. Raises NoApiKeys and StoreError."""
         return await self._keys.of(await self._row(identity))
 
-    async def rotate(self, identity: Identity) -> str:
-        """Somebody's new key, durable on return; the one before is dead then, in every process. Raises NoApiKeys and
-        StoreError."""
-        return await self._keys.rotate(await self._row(identity))
+    async def rotate(self, identity: Identity, shown: str = "") -> str:
+        """Somebody's new key, durable on return; the one before is dead then, in every process.
 
-    async def owner(self, login: str, servers: Iterable[str], key: str, now: int) -> Identity | None:
-        """Who of these servers (``local`` among them) is called so and has this API key; None: nobody who still counts.
-
-        The directory is asked about the owner where its last answer is older than ``session.refresh_interval``. Raises
-        Stale where it cannot be asked and its last answer is too old, and StoreError.
+        With ``shown``, the key that asks for it, Conflict where that has ended. Raises NoApiKeys and StoreError.
         """
-        if not is_api_key(key):
-            return None
-        wanted = frozenset(map(fold_name, servers))
-        rows = await self._known_as(login, wanted) or await self._found_by(login, wanted)
-        # All of them are tried, and each costs the same.
-        owners = [row for row in rows if await self._keys.fits(row, key)]
-        return await self._standing(owners[0], now) if owners else None
+        return await self._keys.rotate(await self._row(identity), shown)
 
-    async def _standing(self, row: IdentityRow, now: int) -> Identity | None:
+    async def owner(self, login: str, privilege: Privilege, key: str, now: int) -> Identity | Verdict:
+        """Who of the servers in ``privilege`` (``local`` among them) is called so and has this API key; the verdict
+        where that is nobody who still counts.
+
+        The directory is asked about the owner where its last answer is older than ``session.refresh_interval``. Who is
+        called so is what the store knows; where none of them has the key, whomever the directories find. That costs
+        them the same for every name. Raises Stale where the owner's directory cannot be asked and its last answer is
+        too old, and StoreError.
+        """
+        servers = frozenset(map(fold_name, privilege))
+        # All of them are tried, and each costs the same.
+        rows = [row async for row in self._called(login) if fold_name(row.server) in servers]
+        owners = [row for row in rows if await self._keys.fits(row, key)]
+        if owners:
+            return await self._standing(owners[0], now)
+        refusals = []
+        for directory in self._asked(login, privilege):
+            verdict = await directory.look_up(login, evenly=True)
+            row = await self._store.identity_of(directory.name, verdict.entry) if verdict.entry else None
+            if row and await self._keys.fits(row, key):
+                return await self._standing(row, now)
+            refusals.append(_refusal(verdict, privilege[directory.name]))
+            if verdict.outcome is Outcome.ERROR:
+                break
+        return conclude(refusals) if refusals else Verdict("", Outcome.INVALID, _NOT_THEIRS)
+
+    def _signer(self, now: int) -> Signer:
+        return self._signing if isinstance(self._signing, Signer) else self._signing.signer(now)
+
+    def _asked(self, login: str, privilege: Privilege) -> list[DirectoryServer]:
+        """A name of a local user never reaches a directory, on routes where those log in (DECISIONS 2)."""
+        if LOCAL in privilege and self._local.knows(login):
+            return []
+        return [server for server in self._directories if server.name in privilege and server.searches_first]
+
+    async def _standing(self, row: IdentityRow, now: int) -> Identity | Verdict:
         # Asked also about those whom what the directory said last does not let in: it may say something else by now.
         match await self._recheck.standing(row.id, now):
             case Standing.UNKNOWN:
                 raise Stale
             case Standing.GOOD:
-                return await self._identities.by_id(row.id, row.valid_after)
+                identity = await self._identities.by_id(row.id, row.valid_after)
+                return identity or Verdict(row.server, Outcome.INVALID, "the key's owner is let in no more")
             case standing:
                 log.info("conjur: the API key of %s/%s is refused: %s", row.server, row.username, standing.value)
-                return None
-
-    async def _counting(self, rows: Iterable[IdentityRow], issued_at: int) -> list[Identity]:
-        """Those for whom what was issued then counts."""
-        found = [await self._identities.by_id(row.id, issued_at) for row in rows]
-        return [identity for identity in found if identity is not None]
+                return Verdict(row.server, Outcome.INVALID, f"the key's owner is {standing.value}")
 
     async def _row(self, identity: Identity) -> IdentityRow:
         if not self._recheck.can_ask(identity):
@@ -214,45 +272,26 @@ class ConjurDialect:
             raise NoApiKeys
         return row
 
-    async def _called(self, name: str, servers: frozenset[str]) -> list[IdentityRow]:
-        return await self._rows(lambda after: self._store.identities(username=name, after=after), servers)
+    async def _called(self, name: str) -> AsyncIterator[IdentityRow]:
+        """Everybody of a name, and those who had it before, ``MOST_OF_A_NAME`` at most."""
+        after, most = "", MOST_OF_A_NAME
+        while most > 0 and (rows := await self._store.identities(username=name, after=after, limit=min(PAGE, most))):
+            for row in rows:
+                yield row
+            after, most = rows[-1].id, most - len(rows)
 
-    async def _known_as(self, login: str, servers: frozenset[str]) -> list[IdentityRow]:
-        """Those of a name, and those of an address: a directory may find people by either."""
-        by_name = await self._called(login, servers)
-        if "@" not in login:
-            return by_name
-        by_address = await self._rows(lambda after: self._store.identities(email=login, after=after), servers)
-        return list({row.id: row for row in (*by_name, *by_address)}.values())
 
-    async def _found_by(self, login: str, servers: frozenset[str]) -> list[IdentityRow]:
-        """Those whom a directory finds by another name than the one they go by, such as a ``userPrincipalName``.
+def _read(row: KeyRow) -> Signer:
+    return Signer.load(row.private, own=True)
 
-        Raises Stale where there is nobody, and a directory could not be asked.
-        """
-        found, silent = [], False
-        for directory in self._directories:
-            if fold_name(directory.name) not in servers or not directory.searches_as_service:
-                continue
-            verdict = await directory.look_up(login)
-            silent = silent or verdict.outcome is Outcome.UNREACHABLE
-            row = await self._store.identity_of(directory.name, verdict.entry) if verdict.entry else None
-            found += [row] if row else []
-        if silent and not found:
-            raise Stale
-        return found
 
-    async def _rows(
-        self, page: Callable[[str], Awaitable[list[IdentityRow]]], servers: frozenset[str]
-    ) -> list[IdentityRow]:
-        """At most ``MOST_OF_A_NAME`` rows of these servers, their names folded."""
-        found: list[IdentityRow] = []
-        after: str | None = ""
-        while after is not None and len(found) < MOST_OF_A_NAME:
-            rows = await page(after)
-            found += (row for row in rows if fold_name(row.server) in servers)
-            after = rows[-1].id if len(rows) == PAGE else None
-        return found[:MOST_OF_A_NAME]
+def _refusal(verdict: Verdict, rule: Rule | None) -> Verdict:
+    """What a look-up comes to where the key is not of whom it found: a known login without privilege is told so."""
+    if verdict.outcome in (Outcome.UNREACHABLE, Outcome.ERROR, Outcome.NOT_FOUND):
+        return verdict
+    if rule and verdict.account and (refusal := rule(verdict.account)):
+        return Verdict(verdict.server, Outcome.UNGRANTED, f"{refusal}; and {_NOT_THEIRS}")
+    return Verdict(verdict.server, Outcome.INVALID, _NOT_THEIRS)
 
 
 def _configured(name: str, servers: Sequence[str]) -> str:

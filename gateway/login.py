@@ -21,10 +21,12 @@ from gateway.grants.lockout import Settings, tuned
 from gateway.grants.mapping import Refused
 from gateway.identity import LOCAL, Account, Identity
 from gateway.padding import Padding
+from gateway.slots import Full, Slots
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
 from gateway.telemetry.audit import Outcome as AuditOutcome
 from gateway.tokens.access_keys import KeyRefused, KeyUndecided
+from gateway.tokens.conjur_keys import is_api_key
 from gateway.tokens.issuer import service_identities
 from gateway.tokens.opaque import is_access_key
 
@@ -48,6 +50,10 @@ MAX_SHOWN: Final = 256
 """Characters of a typed name in an audit event."""
 
 
+Owner = Callable[[], Awaitable[Identity | Verdict]]
+"""Whose a key is; where it is nobody's, what its name comes to. May raise KeyUndecided."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One presented name and password."""
@@ -67,9 +73,8 @@ class Attempt:
     """Keys of programs do not count, as without ``clearml`` in ``access_control.accept``."""
     privilege: Privilege | None = None
     """Who may log in at all, where the dialect has an opinion."""
-    owner: Callable[[], Awaitable[Identity | None]] | None = field(default=None, repr=False)
-    """Whose it is, where the password is a key of the dialect's own, which no directory may see; None: nobody's. May
-    raise KeyUndecided."""
+    owner: Owner | None = field(default=None, repr=False)
+    """Where the password is a key of the dialect's own, which no directory may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +134,14 @@ def unusable(attempt: Attempt) -> str:
     return ""
 
 
-def admits(privilege: Privilege | None, account: Account) -> bool:
-    """Whether the dialect lets an account in at all."""
+def refusal_of(privilege: Privilege | None, account: Account) -> str:
+    """Why the dialect does not let an account in at all; empty where it does."""
     if privilege is None:
-        return True
-    rule = privilege.get(account.server)
-    return account.server in privilege and (rule is None or rule(account))
+        return ""
+    if account.server not in privilege:
+        return f"people of {account.server} are not let in there"
+    rule = privilege[account.server]
+    return rule(account) if rule else ""
 
 
 class Login:
@@ -163,11 +170,13 @@ class Login:
         self._keys = keys
         self._audit = audit
         self._turns = turns
+        self._has_api_keys = bool(configuration.conjur.account)
         self._services = Services(configuration.clearml.credentials, service_identities(configuration))
         self._cache = LoginCache(configuration.login.cache, configuration.login.cache_size)
         # A directory that hangs must not keep local users waiting.
-        self._slots = {where: asyncio.Semaphore(configuration.login.concurrency) for where in ("local", "servers")}
-        self._waiting = dict.fromkeys(self._slots, 0)
+        self._local_slots, self._server_slots = (
+            Slots(configuration.login.concurrency, configuration.login.queue) for _ in range(2)
+        )
         self._local = local
         self.padding = Padding(configuration.login.floor)
         """How long failures take."""
@@ -211,6 +220,9 @@ class Login:
                 return await self._check_key(attempt, gate)
             if attempt.owner is not None:
                 return await self._check_own_key(attempt, attempt.owner, gate)
+            if self._has_api_keys and is_api_key(attempt.password):
+                await gate.count_for_address()
+                return Denied("API keys are for the Conjur dialect")
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
             return await self._in_turn(attempt, partial(self._ask_realm, attempt, gate))
@@ -239,28 +251,23 @@ class Login:
                 await gate.count_for_address()
             return Denied(str(refused))
 
-    async def _check_own_key(
-        self, attempt: Attempt, owner: Callable[[], Awaitable[Identity | None]], gate: AttemptGate
-    ) -> LoginResult:
+    async def _check_own_key(self, attempt: Attempt, owner: Owner, gate: AttemptGate) -> LoginResult:
         """A wrong one counts for the address alone: nobody guesses a key, and an old one must not lock its owner."""
         try:
-            identity = await self._in_turn(attempt, owner)
+            found = await self._in_turn(attempt, owner)
         except KeyUndecided as undecided:
             return Unavailable(str(undecided))
-        if isinstance(identity, Unavailable):
-            return identity
-        if identity is not None and admits(attempt.privilege, identity.account):
-            return identity
+        if isinstance(found, Unavailable):
+            return found
+        if isinstance(found, Identity):
+            if not (reason := refusal_of(attempt.privilege, found.account)):
+                return found
+            found = Verdict(found.account.server, Outcome.UNGRANTED, reason)
+        if found.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
+            log.warning("server %s: %s", found.server, found.reason)
+            return _undecided(found)
         await gate.count_for_address()
-        if identity is not None:
-            return Denied("the key's owner is not among those let in", identity.account.server, Outcome.UNGRANTED)
-        if attempt.privilege and any(attempt.privilege.values()):
-            # Who may not log in hears so whatever the key; an empty password never reaches a directory.
-            asked = partial(self._realm.authenticate, attempt.username, "", gate, attempt.server, attempt.privilege)
-            verdicts = await self._in_turn(attempt, asked)
-            if isinstance(verdicts, list) and conclude(verdicts).outcome is Outcome.UNGRANTED:
-                return Denied("not among those let in, and the key is nobody's", outcome=Outcome.UNGRANTED)
-        return Denied("the key is not theirs, or no longer good")
+        return Denied(found.reason, found.server, found.outcome)
 
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""
@@ -270,23 +277,15 @@ class Login:
         if not await gate.admits_entry(known.server, known.entry):
             return None
         identity = await self._identities.by_id(known.identity_id, int(time.time()))
-        return identity if identity and admits(attempt.privilege, identity.account) else None
+        return identity if identity and not refusal_of(attempt.privilege, identity.account) else None
 
     async def _in_turn(self, attempt: Attempt, asked: Callable[[], Awaitable[_T]]) -> _T | Unavailable:
         alone = self._realm.asks_no_server(attempt.username, attempt.server, attempt.privilege)
-        where = "local" if alone else "servers"
-        slots = self._slots[where]
-        if self._waiting[where] >= self._settings.queue:
+        try:
+            async with self._local_slots if alone else self._server_slots:
+                return await asked()
+        except Full:
             return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
-        self._waiting[where] += 1
-        try:
-            await slots.acquire()
-        finally:
-            self._waiting[where] -= 1
-        try:
-            return await asked()
-        finally:
-            slots.release()
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         started = time.monotonic()
@@ -308,8 +307,7 @@ class Login:
         if final.outcome in (Outcome.UNREACHABLE, Outcome.ERROR):
             # A wrong password is one, whatever another server did; an unknown name may be that server's.
             await gate.count(refused)
-            kind = Unavailable if final.outcome is Outcome.UNREACHABLE else Failed
-            return kind(final.reason, final.server)
+            return _undecided(final)
         if final.outcome is Outcome.UNGRANTED:
             await gate.count_for_address()
         else:
@@ -346,6 +344,11 @@ class Login:
             server=server, user=user, client=str(attempt.client or ""), target=attempt.target,
         )  # fmt: skip
         self._audit.write(event)
+
+
+def _undecided(verdict: Verdict) -> Unavailable | Failed:
+    kind = Unavailable if verdict.outcome is Outcome.UNREACHABLE else Failed
+    return kind(verdict.reason, verdict.server)
 
 
 def _own_lockouts(configuration: Configuration) -> dict[str, Settings]:

@@ -47,7 +47,6 @@ _WRONG_PASSWORD: Final = frozenset({
 })  # fmt: skip
 
 
-_UNGRANTED: Final = "not among those whom the dialect lets in"
 _SERVICE_ACCOUNT: Final = "this is the service account (bind_dn): guesses at its password would lock it"
 _UNPROVED: Final = (
     "let search_filter find people by the very name that binds, such as (userPrincipalName=%s@example.org), or search "
@@ -127,14 +126,14 @@ class DirectoryServer:
         """Attributes that a login asks for."""
         return self._reader.requested
 
-    async def look_up(self, username: str) -> Verdict:
-        """A login without its bind, within ``login_timeout``, where ``searches_first``: for ``explain``.
+    async def look_up(self, username: str, *, evenly: bool = False) -> Verdict:
+        """A login without its bind, within ``login_timeout``, where ``searches_first``.
 
-        The account is given for a barred entry too.
+        The account is given for a barred entry too. ``evenly``: for as many round trips whoever is found, or nobody.
         """
         if self._unusable:
             return self._verdict(Outcome.ERROR, self._unusable)
-        return await self._in_time(self._search_only(username))
+        return await self._in_time(self._search_only(username, evenly=evenly))
 
     def bind_name(self, username: str) -> str:
         """The name that a mode which binds first makes of a login. Raises ``DnError`` where it makes none."""
@@ -211,13 +210,16 @@ class DirectoryServer:
         groups = await self._groups.groups(searcher, entry, typed)
         return self._reader.account(entry, typed, groups)
 
-    async def _search_only(self, username: str) -> Verdict:
+    async def _search_only(self, username: str, *, evenly: bool) -> Verdict:
+        entry, nobody = None, self._verdict(Outcome.NOT_FOUND, "unknown name")
         try:
             entry = await self._people.find(self.connections, username)
         except Ambiguous as error:
-            return self._verdict(Outcome.INVALID, str(error))
+            nobody = self._verdict(Outcome.INVALID, str(error))
         if entry is None:
-            return self._verdict(Outcome.NOT_FOUND, "unknown name")
+            if evenly:
+                await self._groups.groups(self.connections, Entry(self._nobody, {}), username)
+            return nobody
         if not entry.dn:
             return self._verdict(Outcome.ERROR, "the directory answered an entry without a name")
         texts = [found.text for found in entry_restrictions(entry.attributes, time.time())]
@@ -242,8 +244,8 @@ class DirectoryServer:
         if self._is_service(entry):
             return await self._as_nobody(entry, username, rule, self._verdict(Outcome.INVALID, _SERVICE_ACCOUNT, key))
         account = None if rule is None else await self.read(self.connections, entry, username)
-        if rule and account and not rule(account):
-            return await self._as_nobody(entry, username, None, self._verdict(Outcome.UNGRANTED, _UNGRANTED, key))
+        if rule and account and (refusal := rule(account)):
+            return await self._as_nobody(entry, username, None, self._verdict(Outcome.UNGRANTED, refusal, key))
         if refused := self._refused(await self.connections.bind(entry.dn, password), entry.attributes, key):
             return refused
         return self._accepted(entry, account or await self.read(self.connections, entry, username))
@@ -265,8 +267,8 @@ class DirectoryServer:
             if refused := self._refused(session.result, entry.attributes, key):
                 return refused
             account = await self.read(session, entry, username)
-        if rule and not rule(account):
-            return self._verdict(Outcome.UNGRANTED, _UNGRANTED, key)
+        if rule and (refusal := rule(account)):
+            return self._verdict(Outcome.UNGRANTED, refusal, key)
         return self._accepted(entry, account)
 
     def _accepted(self, entry: Entry, account: Account) -> Verdict:

@@ -124,8 +124,8 @@ class LocalUsers:
         user = self._users.get(fold_name(username))
         if user is not None and not await gate.admits_entry(self.name, fold_name(user.username)):
             return Verdict(self.name, Outcome.LOCKED, "locked after too many failures", entry=fold_name(user.username))
-        if rule and (account := self.account(username)) is not None and not rule(account):
-            return Verdict(self.name, Outcome.UNGRANTED, "not among those whom the dialect lets in")
+        if rule and (account := self.account(username)) is not None and (refusal := rule(account)):
+            return Verdict(self.name, Outcome.UNGRANTED, refusal)
         password_hash = user.password_hash.reveal() if user else self._nobody
         loop = asyncio.get_running_loop()
         async with self._slots:

@@ -20,7 +20,7 @@ class Outcome(enum.Enum):
     INVALID = "invalid"
     LOCKED = "locked"
     UNGRANTED = "ungranted"
-    """The dialect lets them not in, whatever the password."""
+    """The dialect does not let them in, whatever the password."""
     NOT_FOUND = "not found"
     UNREACHABLE = "unreachable"
     ERROR = "error"
@@ -41,8 +41,8 @@ class Verdict:
     """The entry itself, of a look-up without password."""
 
 
-Rule = Callable[[Account], bool]
-"""Whether a dialect lets somebody in at all."""
+Rule = Callable[[Account], str]
+"""Why a dialect does not let somebody in, for the operator; empty where it does."""
 Privilege = Mapping[str, Rule | None]
 """Who may log in at all, decided before the password is looked at (conjur.md 3): by server, LOCAL among them. None lets
 in everybody of that server; people of servers that are not in it are not looked for."""
@@ -93,7 +93,7 @@ class Realm:
     def __init__(
         self, local: LocalMember, servers: Iterable[ServerMember], unmapped: Callable[[Account], str] = lambda _: ""
     ) -> None:
-        """``unmapped`` tells why a server lets somebody not in whose password is right; then the next one is asked, as
+        """``unmapped`` tells why a server does not let in somebody whose password is right; the next one is asked, as
         after a wrong password."""
         self._local = local
         self._unmapped = unmapped

@@ -19,6 +19,8 @@ from gateway.store.wrapped import WrappedRow
 
 PAGE: Final = 100
 """Rows in one page of a listing, unless the caller asks for fewer or more."""
+PURGE_KEY_SECONDS: Final = 24 * 3600
+"""How long a key pair that is rotated is still listed when it has ended."""
 PURGE_SECONDS: Final = 30 * 24 * 3600
 """How long the versions of a deleted vault are kept."""
 OWN_VAULTS: Final = 20
@@ -287,8 +289,9 @@ class Store(Counters, Protocol):
         """Delete what has ended, at most ``limit`` rows of each kind, and return how many; repeat until it is 0.
 
         Ended are sessions revoked until now, tokens expired or revoked, wrapped answers nobody came for, failures past
-        their window and lock, versions of vaults deleted ``PURGE_SECONDS`` ago. A pruned access key needs no trace:
-        anything of its form is never sent to a directory.
+        their window and lock, versions of vaults deleted ``PURGE_SECONDS`` ago, keys of ``jwks`` and ``conjur:ACCOUNT``
+        that ended ``PURGE_KEY_SECONDS`` ago (others stay, so that what they signed can be refused by name). A pruned
+        access key needs no trace: anything of its form is never sent to a directory.
         """
 
     def version(self) -> int:
@@ -322,17 +325,18 @@ class Store(Counters, Protocol):
         """Inline."""
 
     async def identities(
-        self, *, backend_id: str | None = None, username: str | None = None, email: str | None = None,
-        after: str = "", limit: int = PAGE,
-    ) -> list[IdentityRow]:  # fmt: skip
-        """One page in the order of ``id``, beginning behind ``after``. ``username`` is compared folded, of ``email``
-        ASCII case is ignored. Inline."""
+        self, *, backend_id: str | None = None, username: str | None = None, after: str = "", limit: int = PAGE
+    ) -> list[IdentityRow]:
+        """One page in the order of ``id``, beginning behind ``after``. ``username`` is compared folded. Inline."""
+
+    async def identities_of_server(self, server: str, *, after: str = "", limit: int = PAGE) -> list[IdentityRow]:
+        """One page, in the order of ``external_id`` and beginning behind ``after``, of those who are not gone."""
 
     async def identities_of_company(self, company: str, *, offset: int = 0, limit: int = PAGE) -> list[IdentityRow]:
         """One page, in the order of ``id``, of those who were of a company when last seen and are not gone."""
 
     async def identity_invalidate(self, identity_id: str, valid_after: int) -> bool:
-        """Kill tokens issued before ``valid_after``, which never moves back. False: no such identity."""
+        """Kill tokens issued before ``valid_after``, which moves on by a second at least. False: no such identity."""
 
     async def identity_gone(self, identity_id: str, at: int) -> bool:
         """Note that the entry is missing or disabled since ``at``. False: no such identity."""
@@ -437,9 +441,7 @@ class Store(Counters, Protocol):
     async def layer_generation(self) -> int:
         """That of ``layer``, quickly. Inline."""
 
-    async def layer_write(
-        self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str
-    ) -> int:
+    async def layer_write(self, changes: Sequence[SettingChange], expected_generation: int, *, at: int, by: str) -> int:
         """Make all changes, in order, or none; the new generation.
 
         ``Conflict`` when somebody else has written since the layer was read. ``ValueError`` or ``TypeError`` for an

@@ -24,6 +24,7 @@ from gateway.identity import Account, fold_name
 from gateway.store import rows, schema
 from gateway.store.interface import (
     PAGE,
+    PURGE_KEY_SECONDS,
     TOUCH_SECONDS,
     Conflict,
     IdentityRow,
@@ -115,6 +116,9 @@ _PRUNE: Final = (
     "DELETE FROM wrapped WHERE hash IN (SELECT hash FROM wrapped WHERE expires_at <= :now LIMIT :limit)",
     """DELETE FROM vault_versions WHERE (vault, version) IN (
         SELECT vault, version FROM vault_versions WHERE purge_at <= :now LIMIT :limit)""",
+    f"""DELETE FROM signing_keys WHERE id IN (SELECT id FROM signing_keys
+        WHERE (purpose = 'jwks' OR purpose LIKE 'conjur:%')
+        AND (retired_at <= :now - {PURGE_KEY_SECONDS} OR not_after <= :now - {PURGE_KEY_SECONDS}) LIMIT :limit)""",  # noqa: S608 - a constant
 )
 
 
@@ -217,17 +221,17 @@ class SqliteStore(VaultTables, WrappedTables, CounterTables):
         return rows.one(self._select(rows.IDENTITY, where, server, external_id), rows.identity)
 
     async def identities(
-        self, *, backend_id: str | None = None, username: str | None = None, email: str | None = None,
-        after: str = "", limit: int = PAGE,
-    ) -> list[IdentityRow]:  # fmt: skip
-        equal = {
-            "backend_id": backend_id,
-            "username_key": None if username is None else fold_name(username),
-            "lower(email)": None if email is None else _lower(email),
-        }
+        self, *, backend_id: str | None = None, username: str | None = None, after: str = "", limit: int = PAGE
+    ) -> list[IdentityRow]:
+        equal = {"backend_id": backend_id, "username_key": None if username is None else fold_name(username)}
         where, values = _filter("id", after, equal)
         found = self._select(rows.IDENTITY, f"identities WHERE {where} ORDER BY id LIMIT ?", *values, limit)
         return [rows.identity(values) for values in found]
+
+    async def identities_of_server(self, server: str, *, after: str = "", limit: int = PAGE) -> list[IdentityRow]:
+        where = "server = ? AND external_id > ? AND gone_at IS NULL ORDER BY external_id LIMIT ?"
+        sql = f"SELECT {rows.IDENTITY} FROM identities WHERE {where}"  # noqa: S608 - constants; values are bound
+        return await self._scan(sql, [server, after, limit], rows.identity)
 
     async def identities_of_company(self, company: str, *, offset: int = 0, limit: int = PAGE) -> list[IdentityRow]:
         where = "company = ? AND gone_at IS NULL ORDER BY id LIMIT ? OFFSET ?"
@@ -235,7 +239,7 @@ class SqliteStore(VaultTables, WrappedTables, CounterTables):
         return await self._scan(sql, [company, limit, offset], rows.identity)
 
     async def identity_invalidate(self, identity_id: str, valid_after: int) -> bool:
-        sql = "UPDATE identities SET valid_after = max(valid_after, ?) WHERE id = ?"
+        sql = "UPDATE identities SET valid_after = max(valid_after + 1, ?) WHERE id = ?"
         return await self._execute(sql, valid_after, identity_id) > 0
 
     async def identity_gone(self, identity_id: str, at: int) -> bool:
@@ -483,8 +487,3 @@ def _filter(key: str, after: str, equal: Mapping[str, str | None]) -> tuple[str,
     """A keyset condition and its values."""
     given = {column: value for column, value in equal.items() if value is not None}
     return " AND ".join([f"{key} > ?", *(f"{column} = ?" for column in given)]), [after, *given.values()]
-
-
-def _lower(text: str) -> str:
-    """As SQLite's ``lower`` does it: ASCII alone. Halves of surrogate pairs are for the engine to refuse."""
-    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

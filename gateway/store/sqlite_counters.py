@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.store import rows
+from gateway.store.interface import Conflict
 from gateway.store.sealing import Sealer
 from gateway.store.writer import Writer
 
 _NEXT: Final = """
-    INSERT INTO counters (name, value) VALUES (?, 1)
+    INSERT INTO counters (name, value) SELECT ?1, 1
+    WHERE ?2 IS NULL OR ?2 = coalesce((SELECT value FROM counters WHERE name = ?1), 0)
     ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"""
 
 
@@ -25,9 +27,11 @@ class CounterTables:
         found = self._read("SELECT value FROM counters WHERE name = ?", name)
         return int(found[0][0]) if found else 0
 
-    async def counter_next(self, name: str) -> int:
-        [[value]] = await self._writer.run(lambda connection: connection.execute(_NEXT, (name,)).fetchall())
-        return int(value)
+    async def counter_next(self, name: str, expected: int | None = None) -> int:
+        found = await self._writer.run(lambda connection: connection.execute(_NEXT, (name, expected)).fetchall())
+        if not found:
+            raise Conflict("the counter was moved by somebody else")
+        return int(found[0][0])
 
     def derived_key(self, purpose: str) -> bytes:
         return self._sealer.derive(purpose)

@@ -1,7 +1,8 @@
 """Tokens of the Conjur dialect: signed and verified exactly as Conjur's slosilo does (conjur.md 6.1, 6.2). Pure.
 
 Slosilo signs with RSA, PKCS #1 v1.5 padding (RFC 8017 9.2) around the bare SHA-256 digest without its DigestInfo, of a
-random salt and the text; the salt follows the signature. Stricter than slosilo on purpose: size limits, no repeated or
+salt and the text; the salt follows the signature. Its own salts are random, those of this gateway tell whose a token is
+(``conjur_salts.py``). Stricter than slosilo on purpose: size limits, no repeated or
 unknown members, strict base64 in the members, whole numbers, no token of the future.
 """
 
@@ -12,7 +13,7 @@ import json
 import os
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -32,6 +33,8 @@ from cryptography.hazmat.primitives.serialization import (
 Version = Literal["v4", "v5"]
 PublicKeys = Mapping[str, RSAPublicKey]
 """By fingerprint."""
+Salt = Callable[[bytes], bytes]
+"""From the text that is to be signed to 32 bytes."""
 
 ALGORITHM: Final = "conjur.org/slosilo/v2"
 LIFETIME: Final = 480
@@ -79,6 +82,14 @@ class ConjurToken:
     identity_id: str
     """``jti``; empty in v4, and where another program signed it with the same key."""
     version: Version
+    text: bytes = field(default=b"", repr=False, compare=False)
+    """What was signed, after the salt."""
+    salt: bytes = field(default=b"", repr=False, compare=False)
+
+
+def random_salt(_: bytes) -> bytes:
+    """As slosilo makes them."""
+    return os.urandom(_SALT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,11 @@ class Signer:
         return cls(key, fingerprint(key.public_key()))
 
     @property
+    def key_id(self) -> str:
+        """``kid`` in its tokens."""
+        return self.fingerprint
+
+    @property
     def public_key(self) -> RSAPublicKey:
         """What verifies."""
         return self.key.public_key()
@@ -120,12 +136,9 @@ class Signer:
 
     def sign_v5(
         self, login: str, issued_at: int, lifetime: int, cidrs: Sequence[str] = (), identity_id: str = "",
-        salt: bytes | None = None,
+        salt: Salt = random_salt,
     ) -> str:  # fmt: skip
-        """The JSON text of a token; takes a millisecond, so not for the event loop. ``lifetime`` is in seconds.
-
-        ``salt`` (32 bytes) is random unless it is given.
-        """
+        """The JSON text of a token; takes a millisecond, so not for the event loop. ``lifetime`` is in seconds."""
         claims: dict[str, object] = {"iat": issued_at, "exp": issued_at + lifetime, "sub": login}
         if cidrs:
             claims["cidr"] = list(cidrs)
@@ -135,16 +148,16 @@ class Signer:
         signature = self._sign(f"{protected}.{payload}".encode(), salt)
         return _compact({"protected": protected, "payload": payload, "signature": signature})
 
-    def sign_v4(self, login: str, issued_at: int, salt: bytes | None = None) -> str:
+    def sign_v4(self, login: str, issued_at: int, salt: Salt = random_salt) -> str:
         """As ``sign_v5``, in the form of Conjur 4."""
         timestamp = datetime.fromtimestamp(issued_at, UTC).strftime(_TIMESTAMP)
         signature = self._sign(_v4_text(login, timestamp), salt)
         return _compact({"data": login, "timestamp": timestamp, "signature": signature, "key": self.fingerprint})
 
-    def _sign(self, text: bytes, salt: bytes | None) -> str:
-        salt = os.urandom(_SALT) if salt is None else salt
-        signature = self.key.sign(_digest(salt, text), PKCS1v15(), NoDigestInfo())
-        return urlsafe_b64encode(signature + salt).decode()
+    def _sign(self, text: bytes, salt: Salt) -> str:
+        salted = salt(text)
+        signature = self.key.sign(_digest(salted, text), PKCS1v15(), NoDigestInfo())
+        return urlsafe_b64encode(signature + salted).decode()
 
 
 def fingerprint(key: RSAPublicKey) -> str:
@@ -172,7 +185,8 @@ def decode(encoded: str) -> str:
 def verify(text: str, keys: PublicKeys, now: int, lifetime: int = LIFETIME) -> ConjurToken:
     """Read the JSON text of a token of v4 or v5 that one of ``keys`` has signed and that counts at ``now``.
 
-    ``lifetime`` is how many seconds one of v4 counts, which does not say. Cheap enough for the event loop.
+    One of v4, which does not say, counts ``LIFETIME`` seconds, or ``lifetime`` where that is less (conjur.md 6.2).
+    Whom it was made for is told by its salt, which is handed out. Cheap enough for the event loop.
 
     :raises MalformedConjurToken: it is no token.
     :raises ExpiredConjurToken: the signature is good, and the time is over.
@@ -201,17 +215,19 @@ def _verified_v5(members: Mapping[str, str], keys: PublicKeys) -> ConjurToken:
     if header.keys() != {"alg", "kid"} or header["alg"] != ALGORITHM:
         raise InvalidConjurToken("the token is signed by another algorithm")
     signed = f"{members['protected']}.{members['payload']}".encode()
-    _check(members["signature"], signed, header["kid"], keys)
-    return _of_claims(claims)
+    salt = _check(members["signature"], signed, header["kid"], keys)
+    return _of_claims(claims, signed, salt)
 
 
 def _verified_v4(members: Mapping[str, str], keys: PublicKeys, lifetime: int) -> ConjurToken:
-    _check(members["signature"], _v4_text(members["data"], members["timestamp"]), members["key"], keys)
+    signed = _v4_text(members["data"], members["timestamp"])
+    salt = _check(members["signature"], signed, members["key"], keys)
     issued_at = _seconds(members["timestamp"])
-    return ConjurToken(members["data"], issued_at, issued_at + lifetime, (), "", "v4")
+    return ConjurToken(members["data"], issued_at, issued_at + min(lifetime, LIFETIME), (), "", "v4", signed, salt)
 
 
-def _check(signature: str, text: bytes, key_id: object, keys: PublicKeys) -> None:
+def _check(signature: str, text: bytes, key_id: object, keys: PublicKeys) -> bytes:
+    """The salt of a signature that is good."""
     key = keys.get(key_id) if isinstance(key_id, str) else None
     if key is None:
         raise InvalidConjurToken("the token is signed with another's key")
@@ -224,9 +240,10 @@ def _check(signature: str, text: bytes, key_id: object, keys: PublicKeys) -> Non
         signed = b""
     if signed != _digest(content[-_SALT:], text):
         raise InvalidConjurToken("the signature is wrong")
+    return content[-_SALT:]
 
 
-def _of_claims(claims: Mapping[str, Any]) -> ConjurToken:
+def _of_claims(claims: Mapping[str, Any], signed: bytes, salt: bytes) -> ConjurToken:
     issued_at = _whole(claims.get("iat"))
     expires_at = _whole(claims.get("exp", issued_at + LIFETIME))
     login, identity_id, cidrs = claims.get("sub"), claims.get("jti", ""), claims.get("cidr", [])
@@ -236,7 +253,7 @@ def _of_claims(claims: Mapping[str, Any]) -> ConjurToken:
         raise InvalidConjurToken("the token counts for too long, or ends before it begins")
     if not isinstance(cidrs, list) or not all(map(_is_network, cidrs)):
         raise InvalidConjurToken("cidr is no list of networks")
-    return ConjurToken(login, issued_at, expires_at, tuple(cidrs), identity_id, "v5")
+    return ConjurToken(login, issued_at, expires_at, tuple(cidrs), identity_id, "v5", signed, salt)
 
 
 def _is_network(value: object) -> bool:

@@ -13,17 +13,22 @@ import re
 from base64 import b32encode
 from typing import TYPE_CHECKING, Final
 
+from gateway.store.interface import Conflict
+
 if TYPE_CHECKING:
     from gateway.store.interface import IdentityRow, Store
 
 _PURPOSE: Final = "conjur api keys 1"
-_FORM: Final = re.compile(r"[a-z2-7]{51}[aq]")
+_FORM: Final = re.compile(r"[a-z2-7]{51}[aq]", re.ASCII | re.IGNORECASE)
 """256 bits: the last character holds one of them."""
 
 
 def is_api_key(text: str) -> bool:
-    """Whether a text has the form of a key: it is decided here then, and never sent to a directory (DECISIONS 14)."""
-    return _FORM.fullmatch(text) is not None
+    """Whether a text has the form of a key, in whatever letter case and with blanks around it.
+
+    Then it is decided here, and never sent to a directory (DECISIONS 14).
+    """
+    return _FORM.fullmatch(text.strip()) is not None
 
 
 class ApiKeys:
@@ -38,13 +43,20 @@ class ApiKeys:
         """Somebody's key. Raises StoreError."""
         return self._key(row, await self._store.counter(self._counter(row)))
 
-    async def rotate(self, row: IdentityRow) -> str:
-        """Somebody's next key; the one before has ended on return, for good. Raises StoreError."""
-        return self._key(row, await self._store.counter_next(self._counter(row)))
+    async def rotate(self, row: IdentityRow, shown: str = "") -> str:
+        """Somebody's next key; the one before has ended on return, for good. Raises StoreError.
+
+        With ``shown``, the key that asks for it, Conflict where that is not theirs, or no longer at the moment of the
+        change.
+        """
+        counted = await self._store.counter(self._counter(row))
+        if shown and not _same(self._key(row, counted), shown):
+            raise Conflict("the API key that asks for another one has ended")
+        return self._key(row, await self._store.counter_next(self._counter(row), counted if shown else None))
 
     async def fits(self, row: IdentityRow, presented: str) -> bool:
         """Whether it is somebody's key, in constant time. Raises StoreError."""
-        return hmac.compare_digest(await self.of(row), presented)
+        return _same(await self.of(row), presented)
 
     def _counter(self, row: IdentityRow) -> str:
         return f"conjur:{self._account}:{row.id}"
@@ -53,3 +65,7 @@ class ApiKeys:
         message = "\0".join((self._account, row.id, str(row.valid_after), str(counter)))
         derived = hmac.digest(self._secret, message.encode(), "sha256")
         return b32encode(derived).rstrip(b"=").decode().lower()
+
+
+def _same(key: str, presented: str) -> bool:
+    return hmac.compare_digest(key.encode(), presented.encode("utf-8", "surrogatepass"))

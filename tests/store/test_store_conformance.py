@@ -17,6 +17,7 @@ from gateway.grants import lockout
 from gateway.identity import Account, Group
 from gateway.store import rows
 from gateway.store.interface import (
+    PURGE_KEY_SECONDS,
     Conflict,
     Layer,
     RevokeBy,
@@ -83,15 +84,26 @@ async def test_two_first_logins_at_once_make_one_identity(store: Store, open_sto
     assert len({row.id for row in saved}) == 1
 
 
-async def test_valid_after_never_moves_back(store: Store) -> None:
+async def test_valid_after_always_moves_on(store: Store) -> None:
+    """configuration.md 3: what was derived from it between two calls of one second ends with the second, too."""
     row = await save(store, account())
-    await store.identity_invalidate(row.id, 20)
-    await store.identity_invalidate(row.id, 10)
-    found = await store.identity(row.id)
-    assert found is not None
-    assert found.valid_after == 20
+    for asked, stored in ((20, 20), (20, 21), (10, 22), (40, 40)):
+        await store.identity_invalidate(row.id, asked)
+        found = await store.identity(row.id)
+        assert found is not None
+        assert found.valid_after == stored
     assert not await store.identity_invalidate("unknown", 5)
     assert not await store.identity_gone("unknown", 5)
+
+
+async def test_identities_of_a_server_who_are_not_gone(store: Store) -> None:
+    kept = [await save(store, account(number)) for number in range(5)]
+    await save(store, account(9, server="other"))
+    await store.identity_gone(kept[1].id, NOW)
+    first = await store.identities_of_server("corp", limit=3)
+    rest = await store.identities_of_server("corp", after=first[-1].external_id, limit=3)
+    assert [row.id for row in (*first, *rest)] == [row.id for row in kept if row is not kept[1]]
+    assert await store.identities_of_server("nowhere") == []
 
 
 async def test_identities_in_pages_and_by_filter(store: Store) -> None:
@@ -482,6 +494,21 @@ async def test_keys_come_back_opened_and_in_order(store: Store, open_store: Open
     assert [key.retired_at for key in await store.keys()] == [None, 25]
 
 
+async def test_keys_that_tokens_are_verified_with_elsewhere_go_a_day_after_their_end(store: Store) -> None:
+    """Others stay: what they have signed is refused by their name."""
+    ends: list[tuple[str, dict[str, Any]]] = [
+        ("lives", {}), ("retired", {"retired_at": NOW}), ("ended", {"not_after": NOW}), ("leaves", {"retired_at": NOW + 1}),
+        ("both", {"not_after": NOW + 9, "retired_at": NOW}), ("conjur", {"purpose": "conjur:a", "retired_at": NOW}), ("stolen", {"retired_at": 0}),
+        ("clearml", {"purpose": "clearml", "retired_at": NOW}), ("signs", {"purpose": "conjur:a"}),
+    ]  # fmt: skip
+    for name, end in ends:
+        await store.key_add(signing_key(name, **{"purpose": "jwks", **end}))
+    assert await store.prune(NOW) == 1
+    assert await store.prune(NOW + PURGE_KEY_SECONDS - 1) == 0
+    assert [await store.prune(NOW + PURGE_KEY_SECONDS, limit=2) for _ in range(3)] == [2, 2, 0]
+    assert {key.id for key in await store.keys()} == {"lives", "leaves", "clearml", "signs"}
+
+
 async def test_only_one_first_key(store: Store, open_store: OpenStore) -> None:
     stores = [store, await open_store()]
     added = await asyncio.gather(*(stores[n % 2].key_add(signing_key(f"k{n}"), unless_live_at=NOW) for n in range(8)))
@@ -511,14 +538,6 @@ async def test_what_counts_as_a_live_key(store: Store, existing: dict[str, Any],
 # the end of things
 
 
-async def test_addresses_are_found_without_ascii_case(store: Store) -> None:
-    """A login may be an address (conjur.md 1): it is looked up by index."""
-    for number, email in enumerate(("Ada@Example.com", "ada@example.com", "É@example.com", "")):
-        await save(store, account(number, email=email))
-    for email, found in (("ADA@example.COM", 2), ("É@Example.com", 1), ("é@example.com", 0), ("%@example.com", 0)):
-        assert len(await store.identities(email=email)) == found, email
-
-
 async def test_counters(store: Store, open_store: OpenStore) -> None:
     """configuration.md 2: each has its own number, which nobody is given twice; other processes see it at once."""
     other = await open_store()
@@ -526,6 +545,21 @@ async def test_counters(store: Store, open_store: OpenStore) -> None:
     given = await asyncio.gather(*(each.counter_next("a") for each in (store, other) * 20))
     assert sorted(given) == list(range(1, 41))
     assert (await store.counter("a"), await other.counter("a"), await store.counter("b")) == (40, 40, 0)
+
+
+async def test_a_counter_that_is_expected_to_stand(store: Store, open_store: OpenStore) -> None:
+    """Of all who expect the same value one counts on, whatever process they are of; it may be the first to count."""
+    other = await open_store()
+    for expected in (0, 1):
+        tries = (each.counter_next("a", expected) for each in (store, other) * 8)
+        done = await asyncio.gather(*tries, return_exceptions=True)
+        assert [result for result in done if not isinstance(result, Conflict)] == [expected + 1]
+    for unlike in (0, 1, 3):
+        with pytest.raises(Conflict):
+            await store.counter_next("a", unlike)
+    with pytest.raises(Conflict):
+        await store.counter_next("b", 1)
+    assert (await store.counter("a"), await store.counter("b"), await store.counter_next("a")) == (2, 0, 3)
 
 
 async def test_derived_keys(store: Store, open_store: OpenStore) -> None:

@@ -79,17 +79,20 @@ def test_the_known_tokens(token: dict[str, str]) -> None:
 @pytest.mark.parametrize("login", ["nina", "host/apps/backup", "Zoë", "a~b?c>d\x7f", "\u2028'\"\\"])
 def test_the_same_bytes_as_by_hand(login: str) -> None:
     """6.1, 6.2: RSA with the bare digest, computed once more as EM^d mod n."""
-    made = json.loads(SIGNER.sign_v5(login, AT, 480, ("10.0.0.0/8",), "1f", salt=SALT))
+    made = json.loads(SIGNER.sign_v5(login, AT, 480, ("10.0.0.0/8",), "1f", salt=lambda _: SALT))
     payload = base64.b64decode(made["payload"], validate=True).decode("ascii")
     assert json.loads(payload) == {"iat": AT, "exp": AT + 480, "sub": login, "cidr": ["10.0.0.0/8"], "jti": "1f"}
     assert made == signed_v5(KEY, payload)
     assert len(base64.urlsafe_b64decode(made["signature"])) == 288
-    old = json.loads(SIGNER.sign_v4(login, AT, salt=SALT))
+    old = json.loads(SIGNER.sign_v4(login, AT, salt=lambda _: SALT))
     assert old == signed_v4(KEY, login, "2025-06-15 15:06:40 UTC")
     assert list(old) == ["data", "timestamp", "signature", "key"]
     found = verify(json.dumps(made), KEYS, AT), verify(json.dumps(old), KEYS, AT)
     assert found[0] == ConjurToken(login, AT, AT + 480, ("10.0.0.0/8",), "1f", "v5")
     assert found[1] == ConjurToken(login, AT, AT + 480, (), "", "v4")
+    assert {token.salt for token in found} == {SALT}
+    assert found[0].text == f"{made['protected']}.{made['payload']}".encode()
+    assert json.loads(found[1].text) == [["data", login], ["timestamp", "2025-06-15 15:06:40 UTC"]]
 
 
 def test_the_order_of_claims() -> None:
@@ -291,11 +294,14 @@ def test_timestamps(proves: str, timestamp: str, why: str) -> None:
 
 
 def test_how_long_v4_counts() -> None:
-    """6.2: 8 minutes from its timestamp, or as configured."""
+    """6.2: 8 minutes from its timestamp, or as configured where that is less."""
     text = SIGNER.sign_v4("nina", AT)
     assert verify(text, KEYS, AT + 479).expires_at == AT + 480
     with pytest.raises(ExpiredConjurToken):
         verify(text, KEYS, AT + 60, lifetime=60)
+    for lifetime in (480, 481, 18_000):
+        with pytest.raises(ExpiredConjurToken):
+            verify(text, KEYS, AT + 480, lifetime=lifetime)
 
 
 def test_how_it_comes() -> None:

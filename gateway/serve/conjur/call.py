@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gateway.access.client_address import Address
     from gateway.conjur_dialect import ConjurDialect
     from gateway.runtime import Live
-    from gateway.serve.authz.seldom import Seldom
     from gateway.serve.conjur.paths import Route
+    from gateway.serve.seldom import Seldom
 
 DIALECT: Final = "conjur"
 """The dialect's name in audit events."""
@@ -32,6 +32,8 @@ class Call:
     route: Route
     path: str
     """Undecoded, as audit events show it."""
+    query: str
+    """Undecoded."""
     client: Address | None
     """None on a unix socket."""
     now: int

@@ -11,12 +11,12 @@ from aiohttp import web
 from gateway.access.client_address import MalformedAddress
 from gateway.login import RETRY_SECONDS
 from gateway.printable import printable
-from gateway.serve.authz.seldom import Seldom
 from gateway.serve.body import BodyTooLarge, BodyTooSlow, check_announced
 from gateway.serve.client import client_of
 from gateway.serve.conjur.call import Call, Refusal, later, refused
 from gateway.serve.conjur.endpoints import ENDPOINTS
 from gateway.serve.conjur.paths import route_of
+from gateway.serve.seldom import Seldom
 from gateway.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -60,5 +60,5 @@ class Conjur:
         check_announced(request, live.configuration.http.max_login_body)
         client = client_of(request, live.configuration.trusted_proxies)
         path = printable(target.path)
-        call = Call(live, live.conjur, request, route, path, client, int(time.time()), self._passwords)
+        call = Call(live, live.conjur, request, route, path, target.query, client, int(time.time()), self._passwords)
         return await ENDPOINTS[route.action](call)

@@ -12,15 +12,15 @@ from aiohttp import web
 
 from gateway.access.client_address import is_trusted
 from gateway.conjur_dialect import NoApiKeys
-from gateway.directory.reachable import unreachable_because
 from gateway.identity import fold_name
 from gateway.serve.answer import json_response
 from gateway.serve.body import read_body
 from gateway.serve.conjur.call import Call, Refusal, plain
 from gateway.serve.conjur.headers import NoToken, UnreadableToken, accepts_base64, basic_credentials, token_of
-from gateway.serve.conjur.logins import admitted, no_keys
-from gateway.serve.conjur.paths import Action, Family
-from gateway.serve.conjur.trail import log, succeeded
+from gateway.serve.conjur.logins import Admitted, admitted, no_keys
+from gateway.serve.conjur.paths import Action, Family, names_only
+from gateway.serve.conjur.trail import Code, failed, log, succeeded
+from gateway.store.interface import Conflict
 from gateway.tokens.conjur import InvalidConjurToken, MalformedConjurToken
 
 if TYPE_CHECKING:
@@ -32,21 +32,36 @@ _INSTALLED: Final = ("authn", "authn-ldap")
 
 async def log_in(call: Call) -> web.Response:
     """Credentials become the API key, the same one each time until it is rotated (conjur.md 2.1)."""
-    return await _key(call, call.conjur.api_key)
+    who, _ = await _shown(call)
+    return await _key(call, who, call.conjur.api_key(who.identity))
 
 
 async def rotate(call: Call) -> web.Response:
-    """Credentials become another API key; the one before ends at once."""
-    return await _key(call, call.conjur.rotate)
+    """Credentials become another API key. The one before ends at once: shown twice at one moment, it still gives one.
+
+    In Conjur whoever has the privilege rotates the key of somebody else, whom ``role`` names; here nobody does.
+    """
+    who, secret = await _shown(call)
+    if not names_only(call.query, call.conjur.account, who.identity.account.username):
+        failed(call, who.identity.account.username, "role names somebody else, whose key is theirs to rotate")
+        raise Refusal(403)
+    try:
+        return await _key(call, who, call.conjur.rotate(who.identity, "" if who.by_password else secret))
+    except Conflict:
+        failed(call, who.identity.account.username, Code.INVALID)
+        raise Refusal(401) from None
 
 
-async def _key(call: Call, key_of: Callable[[Identity], Awaitable[str]]) -> web.Response:
+async def _shown(call: Call) -> tuple[Admitted, str]:
     shown = basic_credentials(call.request.headers.getall("Authorization", ()))
     if shown is None:
         raise Refusal(401)
-    who = await admitted(call, *shown)
+    return await admitted(call, *shown), shown[1]
+
+
+async def _key(call: Call, who: Admitted, made: Awaitable[str]) -> web.Response:
     try:
-        key = await key_of(who.identity)
+        key = await made
     except NoApiKeys:
         raise no_keys(call, who) from None
     succeeded(call, who.identity, who.service)
@@ -99,6 +114,7 @@ async def whoami(call: Call) -> web.Response:
 
 async def _holder(call: Call) -> tuple[ConjurToken, Identity]:
     """The token of a request, and whose it is. Raises Refusal with Conjur's texts (conjur.md 3)."""
+    await call.conjur.follow()
     try:
         token = call.conjur.verify(token_of(call.request.headers.getall("Authorization", ())), call.now)
     except NoToken:
@@ -114,6 +130,11 @@ async def _holder(call: Call) -> tuple[ConjurToken, Identity]:
     if networks and (call.client is None or not is_trusted(call.client, networks)):
         raise Refusal(403, text="IP address rejected")
     return token, identity
+
+
+async def info(_: Call) -> web.Response:
+    """What only Conjur Enterprise tells. On a 401 the command line asks for the account; a 404 ends its ``init``."""
+    raise Refusal(401)
 
 
 async def authenticators(call: Call) -> web.Response:
@@ -135,7 +156,7 @@ async def status(call: Call) -> web.Response:
         return _status(403, "CONJ00006E The role does not have 'authenticate' privilege")
     engine = next(server for server in call.live.servers if server.name == service.server)
     server = next(server for server in call.live.configuration.servers if server.name == service.server)
-    if problem := engine.unusable or await unreachable_because(server):
+    if problem := engine.unusable or await call.live.reachability.unreachable_because(server):
         log.warning("server %s: %s", service.server, problem)
         return _status(500, "the directory cannot be used; see the log of the gateway")
     return json_response(200, {"status": "ok"})
@@ -149,7 +170,8 @@ async def public_key(call: Call) -> web.Response:
     """The public half of the key that signs tokens, in PEM, for services that verify them (conjur.md 6.4)."""
     if call.route.account != call.conjur.account:
         raise Refusal(404)
-    return plain(200, call.conjur.public_pem, {"Content-Type": "application/x-pem-file"})
+    await call.conjur.follow()
+    return plain(200, call.conjur.public_pem(call.now), {"Content-Type": "application/x-pem-file"})
 
 
 Endpoint = Callable[[Call], Awaitable[web.Response]]
@@ -160,5 +182,6 @@ ENDPOINTS: Final[dict[Action, Endpoint]] = {
     Action.STATUS: status,
     Action.PUBLIC_KEY: public_key,
     Action.WHOAMI: whoami,
+    Action.INFO: info,
     Action.AUTHENTICATORS: authenticators,
 }

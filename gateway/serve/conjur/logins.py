@@ -6,14 +6,13 @@ looked at. What a client presents in place of a password may be its API key, whi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from gateway.access.client_address import is_trusted
-from gateway.directory.realm import Outcome, Privilege, Rule
+from gateway.directory.realm import Outcome, Privilege, Rule, Verdict
 from gateway.identity import LOCAL, Identity, fold_name
-from gateway.login import Attempt, Denied, Failed, LoginResult, Throttled, Unavailable
+from gateway.login import Attempt, Denied, Failed, LoginResult, Owner, Throttled, Unavailable
 from gateway.serve.conjur.call import DIALECT, Call, Refusal, later
 from gateway.serve.conjur.paths import Action, Family
 from gateway.serve.conjur.trail import Code, failed
@@ -58,7 +57,7 @@ class _Door:
 async def admitted(call: Call, login: str, secret: str) -> Admitted:
     """Whose login and password, or API key, it is. Raises Refusal."""
     door = _door(call, login)
-    by_password = not is_api_key(secret.strip())
+    by_password = not is_api_key(secret)
     # Keys of ClearML's programs are nobody's here: of a server they are refused without a look.
     server = LOCAL if call.live.login.is_key(login.strip()) else door.server
     result = await call.live.login.check(
@@ -115,13 +114,13 @@ def _is_admin(login: str) -> bool:
 
 
 def _rule(service: Service | None) -> Rule | None:
-    return None if service is None or service.everybody else service.allows
+    return None if service is None or service.everybody else service.refusal
 
 
-def _owner(call: Call, door: _Door, login: str, secret: str) -> Callable[[], Awaitable[Identity | None]]:
-    async def owner() -> Identity | None:
+def _owner(call: Call, door: _Door, login: str, secret: str) -> Owner:
+    async def owner() -> Identity | Verdict:
         try:
-            return await call.conjur.owner(login, tuple(door.services), secret, call.now)
+            return await call.conjur.owner(login, door.privilege, secret, call.now)
         except Stale:
             raise KeyUndecided("the directory cannot be asked about the key's owner") from None
 

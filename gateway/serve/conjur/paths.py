@@ -10,10 +10,14 @@ import enum
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs
+
+from gateway.identity import fold_name
+from gateway.serve.target import percent_decoded
 
 NOBODY: Final = "\0"
 """What a segment means that cannot be decoded: no service, account or login may hold it."""
+_HOST: Final = "host/"
 _BROKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -41,6 +45,7 @@ class Action(enum.Enum):
     STATUS = "status"
     PUBLIC_KEY = "public_key"
     WHOAMI = "whoami"
+    INFO = "info"
     AUTHENTICATORS = "authenticators"
 
     @property
@@ -68,6 +73,7 @@ class Route:
 
 _EXACT: Final = {
     "/whoami": Route(Action.WHOAMI, Family.SERVER),
+    "/info": Route(Action.INFO, Family.SERVER),
     "/authenticators": Route(Action.AUTHENTICATORS, Family.SERVER),
 }
 
@@ -112,10 +118,20 @@ def _route(family: Family, pattern: list[str], segments: list[str]) -> Route:
     return Route(Action(pattern[-1]), family, **named)
 
 
+def names_only(query: str, account: str, login: str) -> bool:
+    """Whether every ``role`` of a query, if there is any, is that of a login: ``[ACCOUNT:]user:NAME``, or a host's."""
+    roles = parse_qs(query, keep_blank_values=True, errors="replace").get("role", ())
+    return all(fold_name(role.removeprefix(f"{account}:")) == fold_name(role_of(login)) for role in roles)
+
+
+def role_of(login: str) -> str:
+    """What Conjur calls whoever has a login: ``user:NAME`` or ``host:NAME``."""
+    return f"host:{login.removeprefix(_HOST)}" if login.startswith(_HOST) else f"user:{login}"
+
+
 def decoded(segment: str) -> str:
     """A segment percent-decoded once; ``NOBODY`` where that is not possible or gives no UTF-8."""
     try:
-        octets = segment.encode("utf-8", "surrogateescape")
-        return NOBODY if _BROKEN.search(segment) else unquote_to_bytes(octets).decode()
+        return NOBODY if _BROKEN.search(segment) else percent_decoded(segment)
     except UnicodeError:
         return NOBODY

@@ -8,11 +8,12 @@ import enum
 import logging
 import time
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from gateway.login import MAX_SHOWN
 from gateway.printable import printable
 from gateway.serve.conjur.call import DIALECT, Call
-from gateway.serve.conjur.paths import Action, Family
+from gateway.serve.conjur.paths import Action, Family, role_of
 from gateway.telemetry.audit import Outcome, new_event
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_HOST: Final = "host/"
+_ACCOUNT_SHOWN: Final = 64
+"""Characters of an account that is not ours."""
 _VERBS: Final = {
     Action.LOGIN: ("logged in", "log in"),
     Action.AUTHENTICATE: ("authenticated", "authenticate"),
@@ -70,13 +72,18 @@ def _write(call: Call, outcome: Outcome, user: str, server: str, reason: str) ->
 
 
 def _role(call: Call, login: str) -> str:
-    kind, name = ("host", login.removeprefix(_HOST)) if login.startswith(_HOST) else ("user", login)
-    return printable(f"{call.conjur.account}:{kind}:{name}", MAX_SHOWN)
+    return printable(f"{_account(call)}:{role_of(login)}", MAX_SHOWN)
+
+
+def _account(call: Call) -> str:
+    """The one that was asked for; where that is not ours, without the blanks and colons that could forge a line."""
+    asked, ours = call.route.account, call.conjur.account
+    return quote(asked, safe="")[:_ACCOUNT_SHOWN] if asked and asked != ours else ours
 
 
 def _by(call: Call, service: str) -> str:
     authenticator = f"authenticator {call.route.family.authenticator}"
     if not service or call.route.family is Family.AUTHN:
         return authenticator
-    name = f"{call.conjur.account}:webservice:conjur/{call.route.family.authenticator}/{service}"
+    name = f"{_account(call)}:webservice:conjur/{call.route.family.authenticator}/{service}"
     return f"{authenticator} service {printable(name, MAX_SHOWN)}"

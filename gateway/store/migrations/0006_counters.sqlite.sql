@@ -7,5 +7,3 @@ CREATE TRIGGER counters_inserted AFTER INSERT ON counters
 BEGIN UPDATE changes SET number = number + 1; END;
 CREATE TRIGGER counters_updated AFTER UPDATE ON counters
 BEGIN UPDATE changes SET number = number + 1; END;
-
-CREATE INDEX identities_email ON identities (lower(email), id);

@@ -92,13 +92,15 @@ class ConjurRoom:
     relay: Relay
     """Before the only directory."""
 
-    async def call(self, method: str, target: str, *headers: str, body: bytes | None = None) -> Answer:
+    async def call(
+        self, method: str, target: str, *headers: str, body: bytes | None = None, unix: bool = False
+    ) -> Answer:
         lines = [f"{method} {target} HTTP/1.1", "Host: gateway", "Connection: close", *headers]
         if body is not None and not any(header.lower().startswith("transfer-encoding") for header in headers):
             lines.append(f"Content-Length: {len(body)}")
         sent = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")
         before = len(self.relay.sent)
-        status, found, content = parsed(await self.room.raw(sent))
+        status, found, content = parsed(await self.room.raw(sent, unix=unix))
         trips = [tag for tag, _ in requests(self.relay.sent[before:]) if tag in (BIND, SEARCH)]
         return Answer(status, found, content, tuple(trips))
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
 from tests.directories.directory_logins import BIND, SEARCH
-from tests.directories.slapd import BASE_DN, COMPANY, Slapd
+from tests.directories.slapd import BASE_DN, Slapd
 from tests.serve.conjur.conjur_room import (
     ACCOUNT,
     AUTHENTICATE,
@@ -18,8 +16,6 @@ from tests.serve.conjur.conjur_room import (
     GRANTED,
     INSIDE,
     LOGIN,
-    OTHERS,
-    PEOPLE,
     SECRET,
     Answer,
     ConjurRoom,
@@ -32,18 +28,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRONG = "Wrong-1"
 KEY_LIKE = "a" * 52
 GRACE = "cobol-1959"
-
-
-@pytest.fixture(scope="module")
-def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
-    with Slapd.start(COMPANY, PEOPLE, OTHERS, directory=tmp_path_factory.mktemp("slapd") / "slapd") as started:
-        yield started
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ConjurRoom]:
-    async with conjur_room(slapd, tmp_path_factory.mktemp("conjur")) as opened:
-        yield opened
 
 
 async def ask(site: ConjurRoom, what: str, base: str, login: str, secret: str, *headers: str) -> Answer:
@@ -64,7 +48,8 @@ COMMON = [
     ("unknown", "nobody", SECRET, 401, 401, (SEARCH, BIND)),
     ("ungranted", "grace", GRACE, 403, 403, (SEARCH, BIND)),
     ("ungranted, whatever the password", "grace", WRONG, 403, 403, (SEARCH, BIND)),
-    ("ungranted, whatever the key", "grace", KEY_LIKE, 403, 403, (SEARCH, SEARCH, BIND)),
+    ("ungranted, whatever the key", "grace", KEY_LIKE, 403, 403, (SEARCH,)),
+    ("DECISIONS 5 key of nobody at an unknown name", "nobody", KEY_LIKE, 401, 401, (SEARCH,)),
     ("key of nobody", "nina", KEY_LIKE, 401, 401, (SEARCH,)),
     ("admin", "admin", SECRET, 401, 401, ()),
     ("admin", " Admin ", SECRET, 401, 401, ()),
@@ -82,6 +67,7 @@ NAMED_SERVICE = [
 REALM = [
     ("DECISIONS 2 local users first", "ada", "lovelace", 200, 200, ()),
     ("DECISIONS 2 local users first", "ada", WRONG, 401, 401, ()),
+    ("DECISIONS 2 no key of theirs", "ada", KEY_LIKE, 401, 401, ()),
     ("not enabled: the person's server has no service", "otherwise", SECRET, 401, 401, (SEARCH, BIND)),
 ]
 ROWS = [
@@ -209,6 +195,9 @@ async def test_as_many_round_trips_with_a_group_search(slapd: Slapd, tmp_path_fa
         for login, secret, status in rows:
             answer = await site.login(login, secret)
             assert (login, answer.status, answer.trips) == (login, status, (SEARCH, SEARCH, BIND))
+        for login, status in (("alan", 401), ("nobody", 401), ("grace", 403), ("GRACE", 403)):
+            answer = await site.authenticate(login, KEY_LIKE)
+            assert (login, answer.status, answer.trips) == (login, status, (SEARCH, SEARCH))
 
 
 async def test_locked_names_cause_no_traffic(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -228,11 +217,12 @@ async def test_locked_names_cause_no_traffic(slapd: Slapd, tmp_path_factory: pyt
 
 
 async def test_guesses_from_one_address(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """DECISIONS 13: wrong passwords, wrong keys and names without privilege count for the address: 429."""
+    """DECISIONS 13: wrong passwords, wrong keys, keys of others and names without privilege count for the address: 429."""
     few = {"CLEARML__lockout__address_failures": "3"}
     async with conjur_room(slapd, tmp_path_factory.mktemp("address"), environment=few) as site:
         for client, login, secret in (
             ("192.0.2.1", "nina", WRONG), ("192.0.2.2", "nina", KEY_LIKE), ("192.0.2.3", "grace", GRACE),
+            ("192.0.2.4", "A" * 30, WRONG),
         ):  # fmt: skip
             source = f"X-Forwarded-For: {client}"
             for _ in range(3):

@@ -129,6 +129,7 @@ def test_basic() -> None:
     """2.1: UTF-8, the password may hold colons; no Bearer in its place."""
     assert basic_credentials(["basic asO8cmdlbjpwOsOkOg=="]) == ("jürgen", "p:ä:")
     assert basic_credentials(["Basic avxyZ2VuOuQ="]) == ("jürgen", "ä")  # Latin-1, as conjur-api 0.2.0 sends it
+    assert basic_credentials(["Basic bjqAk/w="]) == ("n", "\x80\x93ü")  # and not Windows-1252, where 80 is a euro sign
     for line in ("Basic ", "Basic YTo=", "Basic OmI=", "Basic YQ==", "Basic !!", "Basic YQA6Yg==", "Bearer YTpi", "Basic"):
         assert basic_credentials([line]) is None
     assert basic_credentials([]) is None

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from gateway.serve.application import Application, Runner
-from tests.directories.slapd import COMPANY, Slapd
-from tests.serve.conjur.conjur_room import ACCOUNT, FAMILIES, OTHERS, PEOPLE, SECRET, ConjurRoom, basic, conjur_room
+from tests.directories.slapd import Slapd
+from tests.serve.conjur.conjur_room import ACCOUNT, FAMILIES, SECRET, ConjurRoom, basic, conjur_room
 from tests.serve.gateway_room import one_answer, parsed
 from tests.test_configuration_writes import write
 from tests.test_reloader import house, people
@@ -23,18 +21,6 @@ from tests.test_reloader import house, people
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CORP = f"authenticator authn-ldap service {ACCOUNT}:webservice:conjur/authn-ldap/corp"
-
-
-@pytest.fixture(scope="module")
-def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
-    with Slapd.start(COMPANY, PEOPLE, OTHERS, directory=tmp_path_factory.mktemp("slapd") / "slapd") as started:
-        yield started
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ConjurRoom]:
-    async with conjur_room(slapd, tmp_path_factory.mktemp("conjur")) as opened:
-        yield opened
 
 
 # what is asked (base, login, secret, by key header); what the log says of it
@@ -73,10 +59,42 @@ async def test_lines(
         assert [event.outcome for event in events] == ["success"] * len(events)
         assert [event.action for event in events] == (["login"] if what == "login" else ["login", "token.issue"])
     else:
+        assert [event.outcome for event in events].count("failure") == 1
         assert events[-1].outcome == "failure"
         assert events[-1].reason
     expected = "login" if what == "login" else f"{quote(login, safe='')}/authenticate"
     assert events[-1].target == f"{base}/{expected}"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "wrong", "a" * 52])
+async def test_the_trail_names_the_key_that_lets_somebody_not_in(site: ConjurRoom, secret: str) -> None:
+    """3: no privilege, whatever the password, or a key that is nobody's."""
+    assert (await site.login("grace", secret)).status == 403
+    event = site.room.audit.events[-1]
+    assert event.reason.startswith("conjur.services.corp.allow names neither grace nor a group of theirs")
+    assert (event.server, event.user) == ("corp", "grace")
+
+
+# the account that is asked for, how it is shown
+STRANGE_ACCOUNTS = [
+    ("myorgg", "myorgg"),
+    ("my%0Aorg", "my%0Aorg"),
+    ("myorg%3Auser%3Aroot%20successfully", "myorg%3Auser%3Aroot%20successfully"),
+    ("%ff", "%00"),  # is no UTF-8
+    ("a" * 300, "a" * 64),
+]
+
+
+@pytest.mark.parametrize(("account", "shown"), STRANGE_ACCOUNTS)
+async def test_the_account_that_was_asked_for_is_told(
+    site: ConjurRoom, caplog: pytest.LogCaptureFixture, account: str, shown: str
+) -> None:
+    """3: the line accuses what is wrong; hostile ones stay on it, and leave room for the login."""
+    with caplog.at_level(logging.INFO):
+        assert (await site.login("nina", SECRET, base=f"/authn-ldap/corp/{account}")).status == 401
+    [told] = [record.getMessage() for record in caplog.records if record.name == "gateway.serve.conjur.trail"]
+    assert told.startswith(f"{shown}:user:nina failed to log in with authenticator authn-ldap service {shown}:webservice:"), told
+    assert told.endswith(": CONJ00008E The account is not defined")
 
 
 async def test_no_secret_in_log_and_trail(site: ConjurRoom, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,14 +124,21 @@ async def test_a_password_in_place_of_a_key_is_told_of_seldom(site: ConjurRoom, 
     assert caplog.text.count("corp/o*(brien) authenticates with the password, which is deprecated") == 1
 
 
-async def test_a_server_that_nobody_can_be_looked_up_on(site: ConjurRoom) -> None:
-    """DECISIONS 11: no API keys; a token for the password all the same."""
+async def test_a_server_that_nobody_can_be_looked_up_on(site: ConjurRoom, caplog: pytest.LogCaptureFixture) -> None:
+    """DECISIONS 11: no API keys, and the trail says so after the login; a token for the password all the same."""
     base = f"/authn-ldap/blind/{ACCOUNT}"
     assert (await site.authenticate("grace", "cobol-1959", base=base)).status == 200
     assert (await site.authenticate("grace", "wrong", base=base)).status == 401
-    answer = await site.login("grace", "cobol-1959", base=base)
+    before = len(site.room.audit.events)
+    with caplog.at_level(logging.INFO):
+        answer = await site.login("Grace", "cobol-1959", base=base)
     assert (answer.status, answer.headers["content-type"]) == (422, "application/json")
     assert answer.json["error"]["code"] == "unprocessable_entity"
+    why = "this server gives no API keys"
+    blind = CORP.replace("/corp", "/blind")
+    assert f"{ACCOUNT}:user:grace failed to log in with {blind}: {why}" in caplog.messages
+    events = [(event.outcome, event.user, event.reason) for event in site.room.audit.events[before:]]
+    assert events == [("success", "grace", ""), ("failure", "grace", why)]
 
 
 async def test_a_rule_where_the_password_comes_first(slapd: Slapd, tmp_path: Path) -> None:
