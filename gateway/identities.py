@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.grants.mapping import Grants, Refused
 from gateway.grants.whitelist import canonical_address, domain_of, invited_role, servers_by_invitation
 from gateway.identity import LOCAL, Account, Grant, Identity
-from gateway.store.interface import Conflict
+from gateway.store.interface import PAGE, Conflict
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
@@ -125,6 +125,20 @@ class Identities:
             row = await self._store.identity_of(LOCAL, account.external_id)
             if row is None or await self._of(row) is None or _account(row) != account:
                 await self.admit(account, account.username, now)
+
+    async def end_local_users(self, now: int) -> None:
+        """End what those hold who were local users and are no longer configured; who comes back is a new person to it.
+
+        For the moment in which this configuration comes into force for good.
+        """
+        after: str | None = ""
+        while after is not None:
+            rows = await self._store.identities_of_server(LOCAL, after=after)
+            for row in rows:
+                if row.gone_at is None and not self._local.knows(row.external_id):
+                    await self._store.identity_gone(row.id, now)
+                    await self._store.identity_invalidate(row.id, now + 1)
+            after = rows[-1].external_id if len(rows) == PAGE else None
 
     async def by_id(self, id: str, issued_at: int) -> Identity | None:  # noqa: A002
         """The identity a token of that issue time (seconds since 1970) proves.

@@ -18,6 +18,7 @@ from gateway.conjur_dialect import ConjurDialect
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.local_users import LocalUsers
 from gateway.directory.pools import Pools
+from gateway.directory.reachable import Reachability
 from gateway.directory.realm import Realm
 from gateway.directory.recheck import Recheck
 from gateway.freshness import Freshness
@@ -26,9 +27,9 @@ from gateway.gentle import let_others_first
 from gateway.identities import Identities
 from gateway.listener_tls import tls_of
 from gateway.login import Login
-from gateway.serve.authz.seldom import Seldom
+from gateway.serve.seldom import Seldom
 from gateway.sessions import Sessions
-from gateway.store.interface import Layer, SettingChange
+from gateway.store.interface import Layer, SettingChange, StoreError
 from gateway.store.sealing import Sealer, load_master_key
 from gateway.store.sqlite import SqliteStore
 from gateway.tokens.access_keys import AccessKeys
@@ -90,6 +91,8 @@ class Live:
     """Changes the configuration."""
     tls: ssl.SSLContext | None
     """What handshakes of ``https://`` listeners are made with; None without one."""
+    reachability: Reachability = field(default_factory=Reachability)
+    """Whether the servers take connections, for those who ask for that."""
     answers: Answers = field(default_factory=Answers)
     """What known tokens were answered."""
     strangers: Seldom = field(default_factory=Seldom)
@@ -112,6 +115,7 @@ class Live:
     async def close(self) -> None:
         """Let go of the pools; those that no other snapshot uses close."""
         await self.freshness.close()
+        await self.reachability.close()
         await asyncio.gather(*(self.pools.release(server.pool) for server in self.servers))
 
 
@@ -124,6 +128,14 @@ async def read_stored(configuration: Configuration) -> Layer:
         return await store.layer()
     finally:
         await store.close()
+
+
+async def _end_local_users(live: Live) -> None:
+    """For a snapshot that nothing can keep from coming into force."""
+    try:
+        await live.identities.end_local_users(int(time.time()))
+    except StoreError as error:
+        log.error("what former local users hold could not be ended, nor will it be before the next reload: %s", error)
 
 
 async def _open_store(configuration: Configuration) -> Store:
@@ -165,6 +177,7 @@ class Runtime:
         except BaseException:
             await store.close()
             raise
+        await _end_local_users(runtime.current)
         chores = (runtime._prune_now_and_then(), runtime._write_uses_now_and_then())
         runtime._chores = [asyncio.create_task(chore) for chore in chores]
         return runtime
@@ -195,12 +208,13 @@ class Runtime:
         changed then.
         """
         built = await self._build(snapshot, files=commit is None)
-        if commit is not None:
-            try:
+        try:
+            if commit is not None:
                 await commit()
-            except BaseException:
-                await built.close()
-                raise
+            await _end_local_users(built)
+        except BaseException:
+            await built.close()
+            raise
         old, self._current = self.current, built
         task = asyncio.create_task(self._drain(old))
         self._draining_away[task] = old
@@ -267,7 +281,7 @@ class Runtime:
             personal=PersonalTokens(self.store, identities, freshness, configuration.tokens),
             vault=await VaultDialect.load(self.store, identities, recheck, configuration, now),
             grafana=await GrafanaTokens.load(self.store, configuration, now),
-            conjur=await ConjurDialect.load(self.store, identities, recheck, servers, configuration, now),
+            conjur=await ConjurDialect.load(self.store, identities, recheck, local, servers, configuration, now),
             activity=self._activity,
             access=access,
             local=local,

@@ -53,6 +53,14 @@ def test_the_quickstart(tmp_path: Path) -> None:
             assert stat.S_IMODE((state / file).stat().st_mode) == 0o600
 
 
+def test_nobody_at_all(tmp_path: Path) -> None:
+    """docs/configuration.md: it starts all the same and warns, behind what explains it."""
+    with running(tmp_path, environment={"GF_AUTH_LDAP_CONFIG_FILE": "/etc/grafana/ldap.toml"}) as daemon:
+        log = daemon.log
+        assert 0 < log.index("GF_AUTH_LDAP_CONFIG_FILE: auth.ldap.enabled is not set") < log.index("nobody can log in")
+        assert daemon.call("/healthz/ready").status == 200
+
+
 def test_all_errors_at_once(tmp_path: Path) -> None:
     """Issue text 8: each with its place, and exit code 78."""
     (tmp_path / "broken.toml").write_text("listen = [\n")
@@ -150,7 +158,9 @@ def test_reload_by_signal(tmp_path: Path) -> None:
         file.write_text(people("bob"))
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_event(action="configuration.apply", generation=3, outcome="success")
-        assert daemon.user(token)["name"] == "bob"
+        # Who is called bob now may be somebody else (DECISIONS 1).
+        assert daemon.call("/users.get_current_user", bearer=token).verdict == (401, 30)
+        assert daemon.login("bob", "lovelace").status == 200
 
 
 def test_reloads_while_people_log_in(tmp_path: Path) -> None:
