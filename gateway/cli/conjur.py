@@ -5,22 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import sys
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.cli.config import add_files_option, loaded
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED, USAGE
 from gateway.printable import printable
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
     from gateway.config.schema import Server
-    from gateway.conjur_policy import Policy
-
-FAILED: Final = 1
-"""Exit code where the directory does not give what is asked for."""
-USAGE: Final = 2
-"""Exit code where it is not clear which server is meant, or that one cannot be searched."""
+    from gateway.conjur_clients import Clients
+    from gateway.directory.listing import Listing
+    from gateway.grants.conjur_policy import Policy
 
 
 class _Unclear(Exception):
@@ -42,21 +40,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the policy, complete or not at all; what is left out is told on standard error."""
-    from gateway.config.load import ConfigurationError, load
     from gateway.directory.connection import DirectoryError
     from gateway.directory.filters import FilterError
     from gateway.directory.searches import SearchFailed
     from gateway.directory.tls import TlsSettingsError
 
-    try:
-        snapshot = load(arguments.files, os.environ)
-    except ConfigurationError as error:
-        print_problems(error.problems)
+    if (snapshot := loaded(arguments.files)) is None:
         return CONFIGURATION_ERROR
     logging.disable()  # what would be logged is said here
     try:
         server = _server(snapshot, arguments.service, authn_policy=arguments.authn_policy)
-        policy, left_out = asyncio.run(_read(snapshot, server))
+        found = asyncio.run(_read(snapshot, server, authn_policy=arguments.authn_policy))
     except _Unclear as error:
         return _failed(str(error), USAGE)
     except FilterError as error:
@@ -66,9 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         return _failed(f"server {server.name}: {error}", FAILED)
     finally:
         logging.disable(logging.NOTSET)
-    for text in left_out:
+    for text in found.left_out:
         print(f"left out: {printable(text)}", file=sys.stderr)
-    _write(snapshot, server, policy, authn_policy=arguments.authn_policy)
+    for text in found.warnings:
+        print(f"warning: {printable(text, len(text))}", file=sys.stderr)
+    _write(server, found)
     return 0
 
 
@@ -98,36 +94,62 @@ def _server(snapshot: Snapshot, name: str, *, authn_policy: bool) -> Server:
     return server
 
 
-async def _read(snapshot: Snapshot, server: Server) -> tuple[Policy, list[str]]:
-    """Raises SearchFailed, DirectoryError, TlsSettingsError and FilterError."""
-    from gateway.conjur_policy import Draft
-    from gateway.directory.connection import Endpoint
-    from gateway.directory.everybody import Everybody
-    from gateway.directory.pools import make_pool
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the directory gave."""
 
-    everybody = Everybody(server, snapshot.configuration.conjur.sync)
-    draft = Draft(str(Endpoint(*server.endpoints[0])))
+    policy: Policy
+    left_out: list[str]
+    warnings: list[str]
+    clients: set[str] | None
+    """DNs of who may log in; None where that is not asked for."""
+
+
+async def _read(snapshot: Snapshot, server: Server, *, authn_policy: bool) -> _Found:
+    """Raises SearchFailed, DirectoryError, TlsSettingsError and FilterError."""
+    from gateway.conjur_clients import Clients
+    from gateway.directory.bind import DirectoryServer
+    from gateway.directory.connection import Endpoint
+    from gateway.directory.listing import Listing
+    from gateway.directory.pools import make_pool
+    from gateway.grants.conjur_policy import Draft
+
+    draft, has_groups = Draft(str(Endpoint(*server.endpoints[0]))), False
     pool = await make_pool(server)
     try:
-        async for person in everybody.people(pool):
-            draft.add_person(person)
-        async for group in everybody.groups(pool):
+        clients = Clients(DirectoryServer(server, pool), snapshot.configuration) if authn_policy else None
+        listing = Listing(server, snapshot.configuration.conjur.sync, clients.requested if clients else ())
+        async for people in listing.people(pool):
+            for person, _ in people:
+                draft.add_person(person)
+            if clients is not None:
+                await clients.add(people)
+        async for group in listing.groups(pool):
             draft.add_group(group)
+            has_groups = True
     finally:
         await pool.close()
-    return draft.finish(), draft.left_out
+    warnings = [] if has_groups else [_no_groups(server, listing)]
+    warnings += _fruitless(snapshot, clients) if clients else []
+    return _Found(draft.finish(), draft.left_out, warnings, clients.dns if clients else None)
 
 
-def _write(snapshot: Snapshot, server: Server, policy: Policy, *, authn_policy: bool) -> None:
-    from gateway.conjur_dialect import Service
+def _no_groups(server: Server, listing: Listing) -> str:
+    keys = f"conjur.sync.group_filter, and conjur.sync.base_dns or servers.{server.name}.group_search_base_dns"
+    return f"there are no groups: {listing.no_groups}; see {keys}"
 
+
+def _fruitless(snapshot: Snapshot, clients: Clients) -> list[str]:
+    service = clients.service
+    place = snapshot.origin(service.path)
+    return [f"{place}: {service.key}: {entry} lets in nobody of those who were read" for entry in clients.fruitless]
+
+
+def _write(server: Server, found: _Found) -> None:
+    policy = found.policy
     users, groups, memberships = policy.counts
     print(f"# {server.name}: {users} users, {groups} groups, {memberships} memberships")
     for line in policy.lines():
         print(line)
-    if authn_policy:
-        services = snapshot.configuration.conjur.services
-        settings = next(service for name, service in services.items() if name.lower() == server.name.lower())
-        names = [one.name for one in snapshot.configuration.servers]
-        for line in policy.service_lines(server.name, Service.of(server.name, settings, names).allows):
-            print(line)
+    for line in policy.service_lines(server.name, found.clients) if found.clients is not None else ():
+        print(line)

@@ -6,14 +6,14 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.cli.config import add_files_option, loaded
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED, USAGE
 from gateway.cli.explain import add_password_options, read_password
-from gateway.config.load import ConfigurationError, Snapshot, load
+from gateway.config.load import Snapshot
 from gateway.explain import WrongArguments
 from gateway.printable import printable
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from gateway.config.schema import Server
     from gateway.directory.doctor.report import Report, Step
 
-FAILED: Final = 1
-"""Exit code where any step failed; warnings are none."""
-USAGE: Final = 2
-"""Exit code of arguments that do not fit, as argparse has it; also where there is nothing to examine."""
 _INDENT: Final = 38
 """Where the texts begin, behind mark, step and time."""
 
@@ -42,10 +38,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine the directories of the configuration that ``serve`` would load with the same files and environment."""
-    try:
-        snapshot = load(arguments.files, os.environ)
-    except ConfigurationError as error:
-        print_problems(error.problems)
+    if (snapshot := loaded(arguments.files)) is None:
         return CONFIGURATION_ERROR
     try:
         servers = _wanted(snapshot, arguments.server)
@@ -65,7 +58,7 @@ def _wanted(snapshot: Snapshot, name: str | None) -> Sequence[Server]:
     configured = snapshot.configuration.servers
     if not configured:
         where = " in " + ", ".join(map(str, snapshot.files)) if snapshot.files else ": give -c FILE"
-        raise WrongArguments(f"no servers are configured{where}")
+        raise WrongArguments("; ".join([f"no servers are configured{where}", *map(str, snapshot.notes)]))
     if name is None:
         return configured
     if not (wanted := [server for server in configured if server.name == name]):
@@ -94,10 +87,16 @@ async def _run(snapshot: Snapshot, servers: Sequence[Server], user: str, passwor
     from gateway.directory.doctor.report import worst
 
     reports = []
+    at_once = not as_json and not user  # what is said of a person hangs on all servers
     for server in servers:
         reports.append(await examine(server, snapshot, user, password))
-        if not as_json:
+        if at_once:
             print(_text(reports[-1]), flush=True)
+    if having := ", ".join(report.server for report in reports if report.has_person):
+        for report in reports:
+            report.excuse_person(having)
+    if not as_json and not at_once:
+        print("\n".join(map(_text, reports)))
     mark = worst([report.mark for report in reports])
     if as_json:
         print(json.dumps({"mark": mark, "servers": [report.as_json() for report in reports]}, indent=2))

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from gateway.config.origin import GRAFANA_DEFAULT
 from gateway.directory.doctor.advice import (
     SET_ACCOUNT,
     base_key,
@@ -18,6 +19,7 @@ from gateway.directory.doctor.advice import (
     with_limits,
 )
 from gateway.directory.searches import ADVICE, NO_SUCH_OBJECT
+from gateway.grants.mapping import Grants
 from gateway.identity import LOCAL
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def _failed_base(operations: Sequence[Operation]) -> str | None:
 def advice_for(snapshot: Snapshot, answer: ServerAnswer, username: str) -> list[str]:
     """What to do about an answer that lets nobody in; nothing where it says so itself."""
     if answer.refused:
-        return answer.near_misses or ["see the groups below, and group_mappings of the configuration"]
+        return answer.near_misses or _of_refused(snapshot, answer)
     if answer.server == LOCAL:
         return ["local users stand in the configuration, under users"]
     server = next(one for one in snapshot.configuration.servers if one.name == answer.server)
@@ -66,6 +68,19 @@ def advice_for(snapshot: Snapshot, answer: ServerAnswer, username: str) -> list[
             doubt = f"if the password is right, check {about.where(key)}: it makes the name to bind with"
             return [typed_name(server, username) or doubt]
     return []
+
+
+def _of_refused(snapshot: Snapshot, answer: ServerAnswer) -> list[str]:
+    """About somebody with the right password whom no mapping names; other refusals say what to do."""
+    server = next((one for one in snapshot.configuration.servers if one.name == answer.server), None)
+    if server is None or answer.account is None or not Grants(snapshot.configuration).unmapped(answer.account):
+        return []
+    about = _Advice(snapshot, server)
+    texts = [about.mappings() if answer.account.groups else about.no_groups()]
+    if snapshot.origin(f"servers.{server.name.lower()}.require_mapping") == GRAFANA_DEFAULT:
+        further = f'in a further file servers = [{{ name = "{server.name}", require_mapping = false }}]'
+        texts.append(f"Grafana requires a mapping, and so do files read by its rules; who wants none: {further}")
+    return texts
 
 
 class _Advice:
@@ -89,6 +104,29 @@ class _Advice:
         if user:
             words += ["--user", user, *(["--password"] if bound_by(self._server) else [])]
         return shlex.join(words)
+
+    def mappings(self) -> str:
+        """Where the mappings are, of which none matched."""
+        last = len(self._server.group_mappings) - 1
+        key = f"servers.{self._server.name.lower()}.group_mappings"
+        first, end = (self._snapshot.origin(f"{key}.{place}.group_dn") for place in (0, last))
+        where = f"{first} to {end}" if last else f"{first}"
+        return f"none of the groups below is named by a mapping [{key}: {where}]"
+
+    def no_groups(self) -> str:
+        """What to look at where somebody has no group at all."""
+        server = self._server
+        if server.use_token_groups:
+            return f"the directory tells no group of theirs: check {self.where('use_token_groups')}"
+        if server.group_search_filter:
+            if not server.group_bases:
+                return "groups are not looked for, because there is no group_search_base_dns"
+            keys = ("group_search_filter", "group_search_base_dns")
+            return f"the search for groups below found none: check {' and '.join(map(self.where, keys))}"
+        if not server.attributes.member_of:
+            return "groups are not looked for: set attributes.member_of, or group_search_filter"
+        found = f"their entry has no {server.attributes.member_of} that bind_dn may read"
+        return f"{found}: check {self.where('attributes.member_of')}, or set group_search_filter"
 
     def failure(self, answer: ServerAnswer) -> list[str]:
         """About a search or a connection that failed."""

@@ -17,6 +17,7 @@ from gateway.directory.traced import Operation, round_trips
 from gateway.explain import WrongArguments
 from gateway.explain.advice import advice_for, told_reason
 from gateway.explain.asked import AskedServer
+from gateway.explain.conjur import conjur_of
 from gateway.explain.rules import Rule, mappings_of, near_misses, rules_for
 from gateway.explain.values import HIDDEN, is_secret
 from gateway.grants.mapping import Grants, Refused
@@ -77,6 +78,8 @@ class ServerAnswer:
     grant: Grant | None = None
     refused: str = ""
     """Why the configuration lets an account in no further."""
+    conjur: str = ""
+    """Whether Conjur's clients let the account in; empty where that dialect is off."""
 
 
 @dataclass(slots=True)
@@ -215,6 +218,7 @@ def _add_grant(answer: ServerAnswer, snapshot: Snapshot, account: Account) -> No
     answer.mappings = len(mappings_of(configuration, account))
     answer.rules = rules_for(configuration, account, origin_of)
     answer.near_misses = near_misses(configuration, account, origin_of)
+    answer.conjur = conjur_of(snapshot, account)
     try:
         answer.grant = Grants(configuration).grant(account)
         answer.user_id = clearml_user_id(account, answer.grant.company)

@@ -66,11 +66,18 @@ def _server_lines(answer: ServerAnswer, explanation: LoginExplanation) -> Iterat
     if answer.round_trips:
         yield f"  {_counted(answer.round_trips, 'round trip', 'round trips')}, {answer.milliseconds:.1f} ms"
     yield from (f"  warning: {text}" for text in answer.warnings)
+    yield from _outcome_lines(answer)
+
+
+def _outcome_lines(answer: ServerAnswer) -> Iterator[str]:
+    """What is made of an account."""
     if answer.account is not None:
         yield from _account_lines(answer.account, answer.user_id)
         yield from _rule_lines(answer)
     if answer.refused:
         yield f"  refused by the configuration: {answer.refused}"
+    if answer.conjur:
+        yield f"  Conjur: {answer.conjur}"
     if answer.grant is not None:
         yield "  grant" if answer.outcome == "ok" else "  grant, were the account let in"
         yield from (f"    {line}" for line in _grant_lines(answer.grant))

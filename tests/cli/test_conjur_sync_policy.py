@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.conjur_policy import Draft
-from gateway.directory.everybody import Circle, Person
+from gateway.grants.conjur_policy import Draft, GroupEntry, PersonEntry
 from gateway.printable import printable
 from tests.directories.process import free_port
 from tests.directories.slapd import BASE_DN, SERVICE_DN, SERVICE_PASSWORD, Slapd
@@ -257,6 +256,7 @@ ALLOWED = [
     ('["user:NINA", "group:nested"]', {"nina", "numbered"}, {"elsewhere", "bjørn"}),
     (f'["group:cn=nested,{GROUPS}"]', {"nina", "numbered"}, {"elsewhere"}),
     ('["user:nobody"]', set(), {"nina"}),
+    (f'["group:cn=same,{GROUPS}"]', {"nina"}, {"1234"}),  # though neither of two groups of this name is in the text
 ]
 
 
@@ -283,6 +283,45 @@ def test_the_policy_of_the_authenticator(
     clients = {member for role, member in found.grants if role == "conjur/authn-ldap/corp/clients"}
     assert {("user", name) for name in inside} <= clients
     assert not {("user", name) for name in outside} & clients
+
+
+# the server, allow, the names let in, entries that let in nobody; conjur.md 5: as a login decides (DECISIONS 9, 37)
+_SEARCHED: dict[str, object] = {
+    "group_search_filter": "(&(objectClass=groupOfNames)(member={{.UserDN}}))", "group_search_base_dns": [GROUPS],
+}  # fmt: skip
+CLIENTS: list[tuple[dict[str, object], list[str], set[str], list[str]]] = [
+    ({}, ["group:nested", f"group:cn=same,{GROUPS}"], {"nina", "numbered"}, []),
+    ({}, ["group:SAME"], {"nina", "1234"}, []),  # memberOf names both
+    ({"group_search_base_dns": [GROUPS]}, ["group:same"], {"nina"}, []),
+    ({"nested_groups": True}, ["group:ops"], {"nina", "1234", "numbered", "twice"}, []),
+    (_SEARCHED, ["group:nested"], {"nina", "numbered"}, []),
+    (_SEARCHED, ["group:unique", "user:bjørn"], {"bjørn"}, ["group:unique"]),
+    ({}, ["group:nestd", "user:nina", f"group:cn=nested,ou=group,{BASE_DN}", "user:ghost"], {"nina"},
+     ["group:nestd", f"group:cn=nested,ou=group,{BASE_DN}", "user:ghost"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "allow", "inside", "fruitless"), CLIENTS, ids=range(len(CLIENTS)))
+def test_clients_are_those_whom_a_login_lets_in(
+    slapd: Slapd, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object], allow: list[str], inside: set[str], fruitless: list[str],
+) -> None:  # fmt: skip
+    """People are below one base and their groups below another, as in most directories."""
+    conjur = yaml.safe_dump({"account": "myorg", "services": {"corp": {"allow": allow}}})
+    file = write(tmp_path, slapd, "".join(f"  {line}" for line in conjur.splitlines(keepends=True)),
+                 search_base_dns=[PEOPLE], **changes)  # fmt: skip
+    code, text, errors = run_here(capsys, file, "--authn-policy")
+    assert code == 0, errors
+    grants = Read(text).grants
+    assert {name for role, (_, name) in grants if role == "conjur/authn-ldap/corp/clients"} == inside
+    told = [line for line in errors.splitlines() if "conjur.services.corp.allow" in line]
+    assert [line.partition("allow: ")[2] for line in told] == [
+        f"{entry} lets in nobody of those who were read" for entry in fruitless
+    ]
+    assert all(line.startswith(f"warning: {file}:") for line in told)
+    has_groups = "group_search_base_dns" in changes
+    assert ("there are no groups" in errors) is not has_groups
+    assert has_groups or f"finds none below {PEOPLE}; see conjur.sync.group_filter, and conjur.sync.base_dns" in errors
 
 
 def test_pages_go_beyond_the_size_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,8 +386,8 @@ def test_any_text_survives(names: list[str], dn: str) -> None:
     """Whatever a directory holds: names come back as they are or not at all, and DNs in any case."""
     draft = Draft("h:1")
     for index, name in enumerate(names):
-        draft.add_person(Person(name, f"{index}{dn}", (), "007"))
-        draft.add_group(Circle(name, f"g{index}{dn}", (f"{index}{dn}",), ()))
+        draft.add_person(PersonEntry(name, f"{index}{dn}", (), "007"))
+        draft.add_group(GroupEntry(name, f"g{index}{dn}", (f"{index}{dn}",), ()))
     text = "\n".join(draft.finish().lines())
     assert len(text.splitlines()) == text.count("\n") + bool(text)
     found = Read(text)

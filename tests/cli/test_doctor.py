@@ -81,6 +81,22 @@ def test_a_failure_is_the_exit_code(file: Path) -> None:
     assert doctor("-c", str(file), "--server", "corp", "--user", "nobody-here").returncode == 1
 
 
+def test_a_person_of_one_of_two_directories(slapd: Slapd, tmp_path: Path) -> None:
+    """Not a failure of the other one, with no advice to have them in both; of nobody's person it stays one."""
+    path = tmp_path / "gateway.json"
+    elsewhere = slapd.server(name="branch", search_base_dns=[f"ou=groups,{BASE_DN}"])
+    path.write_text(json.dumps({"servers": [elsewhere, slapd.server(name="corp")]}))
+    done = doctor("-c", str(path), "--user", "alan")
+    assert done.returncode == 0, done.stdout
+    branch, corp = done.stdout.strip().split("\n\n")
+    assert "skipped  person" in branch and "alan: not here, found on corp: " in branch and "that part" not in branch
+    assert "username alan" in corp and "found on" not in corp
+    told = json.loads(doctor("-c", str(path), "--user", "alan", "--json").stdout)
+    assert (told["mark"], [one["mark"] for one in told["servers"][0]["steps"] if one["step"] == "person"]) == ("ok", ["skipped"])
+    done = doctor("-c", str(path), "--user", "nobody-here")
+    assert (done.returncode, done.stdout.count("nobody-here: is not found")) == (1, 2)
+
+
 def test_warnings_are_no_failure(slapd: Slapd) -> None:
     done = doctor(CLEARML__servers=json.dumps([slapd.server(attributes={"email": "mial"})]))
     assert done.returncode == 0
@@ -136,6 +152,7 @@ ONE = {"CLEARML__servers": '[{"name": "x", "host": "127.0.0.1", "port": 1, "sear
     ("arguments", "environment", "code", "text"),
     [
         (["--server", "typo"], ONE, 2, "error: there is no server typo; known: x"),
+        ([], {"GF_AUTH_LDAP_CONFIG_FILE": "x"}, 2, "no servers are configured: give -c FILE; GF_AUTH_LDAP_CONFIG_FILE: auth.ldap.enabled"),
         (["--user", "\udcff"], ONE, 2, "not valid UTF-8"),
         (["--password-stdin"], ONE, 2, "say whose with --user"),
         ([], {"CLEARML__servers": "{"}, 78, "CLEARML__servers"),

@@ -267,6 +267,43 @@ async def test_the_configuration_refuses(slapd: Slapd, tmp_path: Path) -> None:
     assert "require_mapping" in explanation.verdict and "another spelling" in explanation.advice[0]
 
 
+OTHERS = [{"group_dn": f"cn=x{number},{GROUPS}", "org_role": "Viewer"} for number in range(3)]
+# who, settings, the advice with D for the file
+UNMAPPED: list[tuple[str, dict[str, object], str]] = [
+    ("alan", {}, "none of the groups below is named by a mapping [servers.corp.group_mappings: D:16:6 to D:24:6]"),
+    ("alan", {"group_mappings": OTHERS[:1]}, "none of the groups below is named by a mapping [servers.corp.group_mappings: D:16:6]"),
+    ("bare", {}, "their entry has no memberOf that bind_dn may read: check attributes.member_of [servers.corp.attributes.member_of: "),
+    ("bare", {"attributes": {"username": "uid", "member_of": ""}}, "groups are not looked for: set attributes.member_of, or group_search_filter"),
+    ("bare", BY_DN, "the search for groups below found none: check group_search_filter [servers.corp.group_search_filter: D:"),
+]
+
+
+@pytest.mark.parametrize(("who", "settings", "expected"), UNMAPPED, ids=[str(place) for place in range(len(UNMAPPED))])
+async def test_whom_no_mapping_names(
+    slapd: Slapd, tmp_path: Path, who: str, settings: dict[str, object], expected: str
+) -> None:
+    """grafana.md 2.7: where to look, since the person's password is right."""
+    server = slapd.server(**{"require_mapping": True, "group_mappings": OTHERS, **settings})
+    explanation = await explain_login(configured(tmp_path, server), who)
+    (told,) = explanation.advice
+    assert told.replace(str(tmp_path / "gateway.json"), "D").startswith(expected)
+
+
+async def test_a_mapping_that_nobody_asked_for(slapd: Slapd, tmp_path: Path) -> None:
+    """grafana.md 2.7: ``require_mapping`` stands nowhere in an ``ldap.toml``."""
+    (tmp_path / "ldap.toml").write_text(
+        f'[[servers]]\nhost = "127.0.0.1"\nport = {slapd.port}\nsearch_filter = "(uid=%s)"\nsearch_base_dns = ["{PEOPLE}"]\n'
+        f'[[servers.group_mappings]]\ngroup_dn = "cn=x,{GROUPS}"\norg_role = "Viewer"\n'
+    )
+    explanation = await explain_login(load([tmp_path / "ldap.toml"], {}), "alan")
+    groups, required = explanation.advice
+    assert groups == "groups are not looked for: set attributes.member_of, or group_search_filter"
+    assert required == (
+        "Grafana requires a mapping, and so do files read by its rules; who wants none: in a further file "
+        'servers = [{ name = "ldap", require_mapping = false }]'
+    )
+
+
 # Who decides (DECISIONS 2, 3, 7, 11)
 
 
@@ -451,6 +488,31 @@ async def test_mappings_that_nearly_match(slapd: Slapd, tmp_path: Path) -> None:
         assert told == [f"{name} is no group of this person; their group admins is called {ADMINS}" for name in names[:2]]
     mapped = slapd.server(group_mappings=[*mappings, {"group_dn": ADMINS, "admin": True}])
     assert (await explain_login(configured(tmp_path, mapped), "grace")).servers[0].near_misses == []
+
+
+# conjur.services, who logs in, what is said; conjur.md 5, DECISIONS 3 and 9
+OF_CONJUR: list[tuple[dict[str, object], str, str]] = [
+    ({"corp": {"allow": "all"}}, "alan", "let in by service corp: conjur.services.corp.allow; "),
+    ({"CORP": {"allow": ["group:developers"], "networks": ["10.0.0.0/8"]}}, "alan",
+     "let in by service corp, from 10.0.0.0/8 alone: conjur.services.CORP.allow; "),
+    ({"corp": {"allow": ["group:develpers", f"group:{ADMINS}", "user:nobody"]}}, "alan",
+     "not let in by service corp: conjur.services.corp.allow names neither alan nor a group of theirs; "),
+    ({}, "alan", "not let in: conjur.services has no corp"),
+    ({"corp": {"allow": "all"}}, "ada", "let in wherever no service is named"),
+    ({"corp": {"allow": "all"}}, "nobody", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("services", "login", "said"), OF_CONJUR)
+async def test_what_conjur_says(slapd: Slapd, tmp_path: Path, services: dict[str, object], login: str, said: str) -> None:
+    users = [{"username": "ada", "password_hash": password_hash("lovelace")}]
+    snapshot = configured(tmp_path, slapd.server(), users=users, conjur={"account": "myorg", "services": services})
+    (answer,) = (explanation := await explain_login(snapshot, login)).servers
+    place = str(snapshot.origin(("conjur", "services", *services, "allow")))
+    assert answer.conjur == (f"{said}{place}" if said.endswith("; ") else said)
+    assert (f"  Conjur: {answer.conjur}" in login_text(explanation)) is bool(said)
+    off = configured(tmp_path, slapd.server(), users=users, conjur={"services": services})
+    assert (await explain_login(off, login)).servers[0].conjur == ""
 
 
 async def test_certificates_that_cannot_be_read(slapd: Slapd, tmp_path: Path) -> None:

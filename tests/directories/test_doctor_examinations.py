@@ -54,10 +54,10 @@ def ill_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-async def examined(settings: dict[str, Any], user: str = "", password: str = "") -> list[Step]:
+async def examined(settings: dict[str, Any], user: str = "", password: str = "", **variables: str) -> list[Step]:
     """The steps for one server, none of which may hold a secret or a control character."""
     server = {"timeout": 10, "request_timeout": 10, **settings}
-    snapshot = load([], {"CLEARML__servers": json.dumps([server])})
+    snapshot = load([], {"CLEARML__servers": json.dumps([server]), **variables})
     async with asyncio.timeout(ENDS_WITHIN):
         report = await examine(snapshot.configuration.servers[0], snapshot, user, password)
     written = json.dumps(report.as_json(), ensure_ascii=False)
@@ -243,6 +243,19 @@ async def test_a_domain_with_defaults_for_others(samba: Samba) -> None:
     assert (missing.key, 'set preset = "active_directory"' in missing.advice) == ("servers.corp.preset", True)
 
 
+async def test_a_preset_beside_an_ldap_toml(slapd: Slapd, tmp_path: Path) -> None:
+    """grafana.md 1: that file stays as Grafana reads it."""
+    (tmp_path / "ldap.toml").write_text(
+        f'[[servers]]\nhost = "127.0.0.1"\nport = {slapd.port}\nsearch_filter = "(uid=%s)"\nsearch_base_dns = ["{PEOPLE_DN}"]\n'
+    )
+    snapshot = load([tmp_path / "ldap.toml"], {})
+    report = await examine(snapshot.configuration.servers[0], snapshot)
+    further = 'set preset = "openldap" in a further file: servers = [{ name = "ldap", preset = "openldap" }]; it gives '
+    assert find(report.steps, "preset", "warn").advice.startswith(further)
+    assert find(report.steps, "person", "warn", "attributes.username is not set: the name as typed is used")
+    assert find(await examined(slapd.server()), "preset", "ok").advice.startswith('set preset = "openldap"; it gives ')
+
+
 async def test_a_service_account_that_is_barred(samba: Samba) -> None:
     """[MS-ADTS] 5.1.1.1.1: data 533. A login, and so explain and the log of a daemon, says the same."""
     settings = samba.server(bind_dn=dn_of("disabled"), bind_password=password_of("disabled"))
@@ -268,6 +281,49 @@ async def test_groups_of_mappings(slapd: Slapd) -> None:
     names = [f"cn=admins,{GROUPS_DN}", f"CN=Developers,{GROUPS_DN}", "*", "admins", "no-group.invalid"]
     steps = await examined(slapd.server(group_mappings=[{"group_dn": name, "admin": True} for name in names]))
     assert find(steps, "mappings", "ok").text == "2 groups that group_mappings name are there"
+
+
+SINGLE = {"bind_dn": f"uid=%s,{PEOPLE_DN}", "bind_password": ""}
+BY_CN = {"group_search_filter": "(memberUid=%s)", "group_search_base_dns": [GROUPS_DN]}
+SERVICE = "CLEARML__conjur__services__corp__allow"
+# settings, allow, what is wrong with which of its entries (conjur.md 5: who is in the list, DECISIONS 9: names of groups)
+ALLOWED: list[tuple[dict[str, Any], list[str], dict[str, str]]] = [
+    ({}, ["group:developers", "group:corp/Developers", f"group:CN=Developers, {GROUPS_DN}", "user:ALAN", "user:corp/alan",
+          "user:o*(brien)", f"group:corp/cn=all staff,{GROUPS_DN}", "group:build"], {}),
+    ({}, ["group:develpers", "group:developers"], {"group:develpers": f"no group of this name below {BASE_DN}"}),
+    ({}, ["group:Alan Turing"], {"group:Alan Turing": "no group of this name"}),  # a person is called so
+    ({}, ["group:*"], {"group:*": "no group of this name"}),
+    ({}, ["user:%s"], {"user:%s": f"nobody has this name below {PEOPLE_DN}"}),
+    ({}, ["user:nobody"], {"user:nobody": f"nobody has this name below {PEOPLE_DN}"}),
+    ({}, [f"group:cn=developers,ou=group,{BASE_DN}"],
+     {f"group:cn=developers,ou=group,{BASE_DN}": f"there is no such entry, or it may not be seen; above it there is {BASE_DN}"}),
+    ({"group_search_base_dns": [f"ou=projects,{BASE_DN}"]}, ["group:developers", "group:admins"],
+     {"group:developers": f"no group of this name below ou=projects,{BASE_DN}"}),
+    (BY_CN, ["group:operators", "group:operator"], {"group:operator": f"no group of this name below {GROUPS_DN}"}),
+    (SINGLE, ["group:develpers", "user:alan", "user:alen"], {"group:develpers": "no group", "user:alen": "nobody has"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "allow", "wrong"), ALLOWED, ids=range(len(ALLOWED)))
+async def test_who_is_let_in_by_a_service_of_conjur(
+    slapd: Slapd, settings: dict[str, Any], allow: list[str], wrong: dict[str, str]
+) -> None:
+    user, password = ("alan", "enigma") if settings is SINGLE else ("", "")
+    steps = await examined(slapd.server(**settings), user, password, **{SERVICE: json.dumps(allow)})
+    found = [step for step in steps if step.step == "conjur"]
+    if not wrong:
+        assert [(step.mark, step.text) for step in found] == [
+            ("ok", f"{len(allow)} people and groups that conjur.services.corp.allow names are there")
+        ]
+    else:
+        assert [(step.mark, step.subject) for step in found] == [("warn", entry) for entry in wrong]
+        assert all(step.text.startswith(text) for step, text in zip(found, wrong.values(), strict=True)), found
+        assert {(step.key, step.origin) for step in found} == {("conjur.services.corp.allow", SERVICE)}
+
+
+async def test_a_service_for_all_names_nobody(slapd: Slapd) -> None:
+    steps = await examined(slapd.server(), **{SERVICE: "all"})
+    assert not [step for step in steps if step.step == "conjur"]
 
 
 async def test_many_mappings_are_bounded(slapd: Slapd) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.config.origin import GRAFANA_DEFAULT
 from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.account_state import State
 from gateway.directory.doctor.root_dse import filter_attributes
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
+    from gateway.directory.doctor.report import Report
 
 SET_ACCOUNT = "nobody in particular may search there: set bind_dn and bind_password"
 """Where people are searched without an account of one's own, and the directory does not show them."""
@@ -68,6 +70,14 @@ def set_tls(server: Server) -> tuple[str, str]:
 def bound_by(server: Server) -> str:
     """The key that makes the name to bind with, where that is done first; empty elsewhere."""
     return {"single": "bind_dn", "upn": "upn_domain", "direct": "user_dn"}.get(server.mode, "")
+
+
+def set_preset(report: Report, preset: str) -> str:
+    """To set another preset; an ``ldap.toml`` stays as Grafana has it, so there it goes into a further file."""
+    told = f'set preset = "{preset}"'
+    if report.origin("require_mapping") != str(GRAFANA_DEFAULT):
+        return told
+    return f'{told} in a further file: servers = [{{ name = "{report.server}", preset = "{preset}" }}]'
 
 
 def names_a_bar(text: str) -> bool:

@@ -14,6 +14,7 @@ from gateway.directory.account_state import bind_restriction
 from gateway.directory.connection import DirectoryError, Endpoint, answer_of
 from gateway.directory.doctor.advice import address_key, set_tls, with_limits
 from gateway.directory.doctor.lookups import look_further
+from gateway.directory.doctor.privilege import Allowed
 from gateway.directory.doctor.reach import Attempt, speaks_tls
 from gateway.directory.doctor.report import Report
 from gateway.directory.doctor.second_opinion import Asking
@@ -62,7 +63,8 @@ async def examine(server: Server, snapshot: Snapshot, user: str = "", password: 
         report.add("bind", "skipped", "no host can be used; what comes after it is skipped too")
     elif answered := await _bind(server, reached, context, report):
         asking, code = answered
-        await look_further(server, asking, code, report, user, password)
+        allowed = Allowed.of(snapshot.configuration, server.name)
+        await look_further(server, asking, code, report, user, password, allowed)
     return report
 
 

@@ -13,10 +13,11 @@ from gateway.config.schema.servers import SEARCH_MODES
 from gateway.directory.account_state import bind_restriction
 from gateway.directory.bind import DirectoryServer
 from gateway.directory.connection import DirectoryError, answer_of
-from gateway.directory.doctor.advice import bound_by, cause_first, names_a_bar, typed_name, with_limits
+from gateway.directory.doctor.advice import bound_by, cause_first, names_a_bar, set_preset, typed_name, with_limits
 from gateway.directory.doctor.comparison import Findings, compare
 from gateway.directory.doctor.mappings import look_at_mappings
 from gateway.directory.doctor.person import PersonLookup
+from gateway.directory.doctor.privilege import Allowed, look_at_allowed
 from gateway.directory.doctor.root_dse import (
     ATTRIBUTES,
     RootDse,
@@ -46,7 +47,13 @@ _SUBSCHEMA: Final = compile_filter("(objectClass=subschema)")
 
 
 async def look_further(
-    server: Server, asking: Asking, bind_code: int, report: Report, user: str, password: str = ""
+    server: Server,
+    asking: Asking,
+    bind_code: int,
+    report: Report,
+    user: str,
+    password: str = "",
+    allowed: Allowed | None = None,
 ) -> None:
     """Ask all that can be asked as the service; without one as ``user``, else what nobody in particular may read."""
     ours = Findings(bind_code)
@@ -61,10 +68,10 @@ async def look_further(
                 await _directory(server, pool, ours, report)
                 searches = Searches(server, pool, report)
                 ours.questions = searches.questions
-                await _people(searches, ours, user)
+                await _people(searches, ours, user, allowed)
                 await _login(server, pool, user, password, report)
             else:
-                await _as_themselves(server, pool, ours, report, user, password)
+                await _as_themselves(server, pool, ours, report, user, password, allowed)
         except DirectoryError as error:
             text, advice = with_limits(str(error), server), "ask again; if it stays so, see the directory's own log"
             report.add("directory", "fail", text.removeprefix(f"{asking.endpoint}: "), subject=str(asking.endpoint),
@@ -84,7 +91,7 @@ def _only(asking: Asking) -> dict[str, Any]:
 
 
 async def _as_themselves(
-    server: Server, pool: Pool, ours: Findings, report: Report, user: str, password: str
+    server: Server, pool: Pool, ours: Findings, report: Report, user: str, password: str, allowed: Allowed | None
 ) -> None:
     """Ask as ``user``; a wrong password is sent once. ldap3 is asked nothing that only a person may."""
     name = ""
@@ -105,7 +112,7 @@ async def _as_themselves(
         if not session.result.code:
             report.add("password", "ok", f"bound as {name}", subject=user)
             await _directory(server, session, ours, report)
-            await _people(Searches(server, session, report), ours, user, bound_as=name)
+            await _people(Searches(server, session, report), ours, user, allowed, bound_as=name)
         else:
             barred = bind_restriction(session.result)
             reason = f"bind refused: {answer_of(session.result)}" + (f"; {barred.text}" if barred else "")
@@ -185,7 +192,7 @@ def _tell_root(server: Server, root: RootDse, seconds: float, report: Report) ->
     if root.preset and server.preset not in (root.preset, "vault"):  # vault is a way of writing, not a product
         mark: Mark = "ok" if server.preset == "custom" else "warn"
         text = f"the preset that fits is {root.preset}"
-        advice = f'set preset = "{root.preset}"; it gives filters and attributes that are not set otherwise'
+        advice = f"{set_preset(report, root.preset)}; it gives filters and attributes that are not set otherwise"
         report.add("preset", mark, text, advice=advice, key="preset")
 
 
@@ -247,8 +254,11 @@ _UNKNOWN_MEMBER_OF: Final = (
 )
 
 
-async def _people(searches: Searches, ours: Findings, user: str, bound_as: str = "") -> None:
-    """Bases, a name that nobody has, one person; the groups that mappings name. Raises DirectoryError."""
+async def _people(
+    searches: Searches, ours: Findings, user: str, allowed: Allowed | None, bound_as: str = ""
+) -> None:
+    """Bases, a name that nobody has, one person; the groups that mappings name, and whom a service lets in. Raises
+    DirectoryError."""
     server, report = searches.server, searches.report
     contexts = ours.root.naming_contexts if ours.root else ()
     own = bound_as if server.mode == "direct" else ""
@@ -267,6 +277,8 @@ async def _people(searches: Searches, ours: Findings, user: str, bound_as: str =
     else:
         report.add("person", "skipped", "there is no base to search below")
     await look_at_mappings(searches)
+    if allowed is not None:
+        await look_at_allowed(searches, allowed, bases)
 
 
 async def _person(lookup: PersonLookup, server: Server, user: str, report: Report) -> None:

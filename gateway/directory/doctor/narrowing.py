@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.directory.doctor.advice import typed_name
+from gateway.directory.doctor.advice import set_preset, typed_name
 from gateway.directory.filters import FilterError, compile_filter
 from gateway.directory.messages import Scope
 from gateway.directory.people import user_filter
@@ -101,7 +101,8 @@ class Narrowing:
 
     def _cause(self, text: str, advice: str, key: str) -> Cause:
         if self._fitting:
-            return Cause(text, f'set preset = "{self._fitting}", which fits this directory', "preset")
+            told = set_preset(self._searches.report, self._fitting)
+            return Cause(text, f"{told}, which fits this directory", "preset")
         return Cause(text, advice, key)
 
     def _by_name(self, elsewhere: Entry | None, text: str) -> Cause:

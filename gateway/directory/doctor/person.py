@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from gateway.directory.account import AccountReader, first_value
 from gateway.directory.account_state import entry_restrictions, state_attributes
 from gateway.directory.connection import DirectoryError
+from gateway.directory.doctor.advice import set_preset
 from gateway.directory.doctor.narrowing import Narrowing, fitting_preset, somebody
+from gateway.directory.doctor.report import NOT_FOUND
 from gateway.directory.doctor.search import Searches
 from gateway.directory.filters import compile_filter
 from gateway.directory.groups import GroupReader
@@ -73,6 +75,8 @@ class PersonLookup:
         if entry is None:
             await self._tell_missing(typed, named=bool(user))
             return
+        if user:
+            self._report.has_person = True
         self._tell_person(entry, typed, seconds)
         await self._look_at_groups(entry, typed, named=bool(user))
 
@@ -83,7 +87,7 @@ class PersonLookup:
             self._report.add("person", "warn", text, subject=typed, advice=advice, key="search_filter")
             return
         cause = await Narrowing(self._searches, self._bases, typed, self._root).cause()
-        text = f"is not found: {cause.text}"
+        text = f"{NOT_FOUND}: {cause.text}"
         self._report.add("person", "fail", text, subject=typed, advice=cause.advice, key=cause.key)
 
     async def _entry(self, typed: str) -> Entry | None:
@@ -115,9 +119,10 @@ class PersonLookup:
         username = self._server.attributes.username
         advice, key = "check attributes.username", "attributes.username"
         if fitting := fitting_preset(self._searches, self._root, "attributes.username"):
-            advice, key = f'set preset = "{fitting}", which fits this directory, or {advice}', "preset"
+            advice, key = f"{set_preset(self._report, fitting)}, which fits this directory, or {advice}", "preset"
             self._report.worsen("preset", "warn")
-        text = f"{dn} has no {username}: the name as typed is used"
+        missing = f"{dn} has no {username}" if username else "attributes.username is not set"
+        text = f"{missing}: the name as typed is used"
         self._report.add("person", "warn", text, subject=typed, advice=advice, key=key)
 
     def _tell_person(self, entry: Entry, typed: str, seconds: float) -> None:

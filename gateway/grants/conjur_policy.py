@@ -7,12 +7,12 @@ nobody's: two people must not become one user, nor two groups one right.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from gateway.directory.escape import comparable_dn
-from gateway.directory.everybody import Circle, Person
-from gateway.identity import Account, Group, fold_name
+from gateway.identity import fold_name
 
 _ADMIN: Final = "admin"
 """Conjur's own user, whom ``authn-ldap`` refuses (conjur.md 3)."""
@@ -20,6 +20,30 @@ _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """What YAML 1.1 takes for something other than text."""
 _SHORT: Final = {'"': '\\"', "\\": "\\\\"}
+
+
+@dataclass(frozen=True, slots=True)
+class PersonEntry:
+    """One entry of a person."""
+
+    name: str
+    """Empty where the entry has none."""
+    dn: str
+    uids: tuple[str, ...]
+    """What ``memberUid`` of groups may hold."""
+    uid_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """One entry of a group, with its direct members."""
+
+    name: str
+    """Empty where the entry has none."""
+    dn: str
+    members: tuple[str, ...]
+    """DNs, normalised."""
+    member_uids: tuple[str, ...]
 
 
 class _Named(Protocol):
@@ -39,17 +63,21 @@ class Draft:
     def __init__(self, source: str) -> None:
         """``source`` is ``host:port`` of the directory."""
         self._source = source
-        self._people: dict[str, Person] = {}
-        self._groups: dict[str, Circle] = {}
+        self._people: dict[str, PersonEntry] = {}
+        self._groups: dict[str, GroupEntry] = {}
+        self._uids: dict[str, set[str]] = {}
+        """Who is meant by a ``memberUid``: those who are left out, too, so that their name is not another's."""
         self.left_out: list[str] = []
         """What is not in the policy, and why; one line each."""
 
-    def add_person(self, person: Person) -> None:
+    def add_person(self, person: PersonEntry) -> None:
         """Take in a person; an entry that comes twice counts once."""
+        for uid in person.uids:
+            self._uids.setdefault(fold_name(uid), set()).add(comparable_dn(person.dn))
         fault = "Conjur has an administrator of this name" if fold_name(person.name) == _ADMIN else _fault(person.name)
         self._add(self._people, person, fault)
 
-    def add_group(self, group: Circle) -> None:
+    def add_group(self, group: GroupEntry) -> None:
         """Take in a group; an entry that comes twice counts once."""
         self._add(self._groups, group, _fault(group.name))
 
@@ -66,7 +94,8 @@ class Draft:
         """The policy of what was taken in. Once only."""
         self._drop_namesakes("user", self._people)
         self._drop_namesakes("group", self._groups)
-        policy = Policy(self._source, self._people, self._groups, self.left_out)
+        owners = {uid: keys.pop() for uid, keys in self._uids.items() if len(keys) == 1}
+        policy = Policy(self._source, self._people, self._groups, owners, self.left_out)
         self.left_out.sort()
         return policy
 
@@ -85,21 +114,24 @@ class Policy:
     """Users, groups and memberships, each id once. ``left_out`` grows by members that are in no other place."""
 
     def __init__(
-        self, source: str, people: Mapping[str, Person], groups: Mapping[str, Circle], left_out: list[str]
+        self,
+        source: str,
+        people: Mapping[str, PersonEntry],
+        groups: Mapping[str, GroupEntry],
+        owners: Mapping[str, str],
+        left_out: list[str],
     ) -> None:
+        """``owners`` are those of whom a folded ``memberUid`` is the only one's."""
         self._source = source
         self._people = people
         self._groups = groups
-        self._uids: dict[str, str | None] = {}
-        for key, person in people.items():
-            for uid in {fold_name(uid) for uid in person.uids}:
-                self._uids[uid] = None if uid in self._uids else key
+        self._owners = owners
         self._members = {key: set(self._members_of(key, group, left_out)) for key, group in groups.items()}
 
-    def _members_of(self, own: str, group: Circle, left_out: list[str]) -> Iterator[str]:
+    def _members_of(self, own: str, group: GroupEntry, left_out: list[str]) -> Iterator[str]:
         """Keys of the people and groups in a group; itself is none."""
         strangers = 0
-        for key in (*group.members, *(self._uids.get(fold_name(uid)) for uid in group.member_uids)):
+        for key in (*group.members, *(self._owners.get(fold_name(uid)) for uid in group.member_uids)):
             if key is not None and key != own and (key in self._people or key in self._groups):
                 yield key
             elif key != own:
@@ -124,7 +156,7 @@ class Policy:
             for member in sorted(map(self._reference, self._members[key])):
                 yield f"- !grant {{role: !group {_scalar(group.name)}, member: {member}}}"
 
-    def _record(self, kind: str, entry: Person | Circle) -> Iterator[str]:
+    def _record(self, kind: str, entry: PersonEntry | GroupEntry) -> Iterator[str]:
         yield f"- !{kind}"
         yield f"  id: {_scalar(entry.name)}"
         yield "  annotations:"
@@ -135,25 +167,17 @@ class Policy:
         person = self._people.get(key)
         return f"!user {_scalar(person.name)}" if person else f"!group {_scalar(self._groups[key].name)}"
 
-    def service_lines(self, server: str, allows: Callable[[Account], bool]) -> Iterator[str]:
-        """The policy of the authenticator of a server, with everybody whom ``allows`` lets log in (conjur.md 5).
-
-        Groups of a person are those of this policy which have that person as a direct member.
-        """
+    def service_lines(self, server: str, clients: Container[str]) -> Iterator[str]:
+        """The policy of the authenticator of a server (conjur.md 5); who may log in is told by normalised DN."""
         policy = f"conjur/authn-ldap/{server}"
         yield from (
             "- !policy", f"  id: {_scalar(policy)}", "  body:", "    - !webservice", "    - !group clients",
             "    - !permit", "      role: !group clients", "      privilege: [read, authenticate]",
             "      resource: !webservice",
         )  # fmt: skip
-        inside: dict[str, list[Group]] = {}
-        for key, group in self._groups.items():
-            for member in self._members[key]:
-                inside.setdefault(member, []).append(Group(group.name, group.dn))
         for key, person in sorted(self._people.items(), key=lambda pair: pair[1].name):
-            account = Account(server, key, person.name, dn=person.dn, groups=tuple(inside.get(key, ())))
-            if allows(account):
-                yield f"- !grant {{role: !group {_scalar(f'{policy}/clients')}, member: {self._reference(key)}}}"
+            if key in clients:
+                yield f"- !grant {{role: !group {_scalar(f'{policy}/clients')}, member: !user {_scalar(person.name)}}}"
 
 
 def _sorted(entries: Iterable[_Entry]) -> list[_Entry]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
 from gateway.directory.account import DN_ATTRIBUTE, first_value, own_name, values
@@ -11,6 +10,7 @@ from gateway.directory.escape import comparable_dn
 from gateway.directory.filters import Filter, compile_filter, for_any_name
 from gateway.directory.messages import Dereference, Entry, SearchRequest
 from gateway.directory.searches import Searcher, all_values, pages
+from gateway.grants.conjur_policy import GroupEntry, PersonEntry
 
 if TYPE_CHECKING:
     from gateway.config.schema import Server
@@ -27,41 +27,18 @@ _UID, _UID_NUMBER, _MEMBER_UID = "uid", "uidNumber", "memberUid"
 _MEMBERS: Final = ("member", "uniqueMember")
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One entry of a person."""
-
-    name: str
-    """Empty where the entry has none."""
-    dn: str
-    uids: tuple[str, ...]
-    """What ``memberUid`` of groups may hold."""
-    uid_number: str
-
-
-@dataclass(frozen=True, slots=True)
-class Circle:
-    """One entry of a group, with its direct members."""
-
-    name: str
-    """Empty where the entry has none."""
-    dn: str
-    members: tuple[str, ...]
-    """DNs, normalised."""
-    member_uids: tuple[str, ...]
-
-
-class Everybody:
+class Listing:
     """The searches for all people and all groups of one server, compiled once. Raises FilterError."""
 
-    def __init__(self, server: Server, sync: ConjurSync) -> None:
+    def __init__(self, server: Server, sync: ConjurSync, also: Iterable[str] = ()) -> None:
+        """``also`` names attributes that others need of people."""
         self.user_attribute = sync.user_attr or server.attributes.username or _UID
         self.group_attribute = sync.group_attr or server.group_attr
         user_filter = sync.user_filter or for_any_name(server.search_filter)
         self._dereference = Dereference[server.dereference_aliases.upper()]
         self._people = self._requests(
             sync.base_dns or server.user_bases,
-            compile_filter(user_filter, (), server.user_attr), self.user_attribute, _UID, _UID_NUMBER,
+            compile_filter(user_filter, (), server.user_attr), self.user_attribute, _UID, _UID_NUMBER, *also,
         )  # fmt: skip
         self._groups = self._requests(
             sync.base_dns or server.group_bases,
@@ -73,31 +50,40 @@ class Everybody:
         asked = tuple(named.values())
         return tuple(SearchRequest(base, compiled, asked, dereference=self._dereference) for base in bases)
 
-    async def people(self, searcher: Searcher) -> AsyncIterator[Person]:
-        """Everybody below every base, as the pages come. Raises SearchFailed and DirectoryError."""
-        attribute = self.user_attribute.lower()
-        async for entry in _entries(searcher, self._people):
-            name, number = own_name(entry, attribute, ""), first_value(entry, _UID_NUMBER.lower())
-            yield Person(name, entry.dn, values(entry, _UID), number)
+    async def people(self, searcher: Searcher) -> AsyncIterator[list[tuple[PersonEntry, Entry]]]:
+        """Everybody below every base with their entries, page by page. Raises SearchFailed and DirectoryError."""
+        async for page in _pages(searcher, self._people):
+            yield [(self._person(entry), entry) for entry in page]
 
-    async def groups(self, searcher: Searcher) -> AsyncIterator[Circle]:
+    def _person(self, entry: Entry) -> PersonEntry:
+        name, number = own_name(entry, self.user_attribute.lower(), ""), first_value(entry, _UID_NUMBER.lower())
+        return PersonEntry(name, entry.dn, values(entry, _UID), number)
+
+    async def groups(self, searcher: Searcher) -> AsyncIterator[GroupEntry]:
         """Every group below every base; members that the directory gives in portions are read to the end.
 
         Raises SearchFailed and DirectoryError.
         """
         attribute = self.group_attribute.lower()
-        async for entry in _entries(searcher, self._groups):
-            found = [dn for name in _MEMBERS for dn in await _all_texts(searcher, entry, name)]
-            uids = await _all_texts(searcher, entry, _MEMBER_UID)
-            yield Circle(own_name(entry, attribute, ""), entry.dn, tuple(map(comparable_dn, found)), tuple(uids))
+        async for page in _pages(searcher, self._groups):
+            for entry in page:
+                found = [dn for name in _MEMBERS for dn in await _all_texts(searcher, entry, name)]
+                uids = await _all_texts(searcher, entry, _MEMBER_UID)
+                name, members = own_name(entry, attribute, ""), tuple(map(comparable_dn, found))
+                yield GroupEntry(name, entry.dn, members, tuple(uids))
+
+    @property
+    def no_groups(self) -> str:
+        """Why there are no groups, in words: filter and bases of the search."""
+        bases = "; ".join(request.base or "the root" for request in self._groups)
+        return f"{self._groups[0].filter.text()} finds none below {bases}" if bases else "they have no base"
 
 
-async def _entries(searcher: Searcher, requests: tuple[SearchRequest, ...]) -> AsyncIterator[Entry]:
+async def _pages(searcher: Searcher, requests: tuple[SearchRequest, ...]) -> AsyncIterator[list[Entry]]:
     for request in requests:
         async with searcher.alone() as own:
             async for page in pages(own, request, size=PAGE):
-                for entry in page:
-                    yield entry
+                yield page
 
 
 async def _all_texts(searcher: Searcher, entry: Entry, attribute: str) -> list[str]:
