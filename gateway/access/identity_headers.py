@@ -41,6 +41,8 @@ class Rendered:
     (``x-envoy-auth-headers-to-remove``)."""
     dropped: tuple[str, ...] = ()
     """What did not go in, in words for a warning."""
+    lacks_token: bool = False
+    """Whether a token is among that: without it the application would take the person for nobody."""
 
 
 class HeaderPresets:
@@ -63,12 +65,14 @@ class HeaderPresets:
         """Whether a preset has the field ``token``, for which a fresh one must be made."""
         return (preset or self._settings.preset) in self._with_token
 
-    def refuses(self, identity: Identity, preset: str = "") -> bool:
-        """Whether somebody is not let pass to what a preset with a token is for: no mapping gave them a role, or their
-        name cannot be told."""
+    def refusal(self, identity: Identity, preset: str = "") -> str:
+        """Why somebody is not let pass to what a preset with a token is for, in words for the audit trail; empty: they
+        are."""
         if not self.needs_token(preset):
-            return False
-        return self._organisations.refuses(identity) or bool(_CONTROL.search(identity.account.username))
+            return ""
+        if self._organisations.refuses(identity):
+            return "no group mapping gives a role in Grafana"
+        return "control characters in the name" if _CONTROL.search(identity.account.username) else ""
 
     def render(self, identity: Identity, preset: str = "", token: str = "") -> Rendered:
         """The headers of a preset for one identity."""
@@ -88,7 +92,8 @@ class HeaderPresets:
             self._fit(fields, values, dropped)
             self._put_groups(identity, fields, values, encoding, dropped)
         block = "".join(f"{name}: {value}\r\n" for name, value in values.items()).encode()
-        return Rendered(tuple(values.items()), block, self._unsaid(values), tuple(dropped))
+        lacks_token = bool(token) and any(field == "token" and not values[name] for name, field in fields.items())
+        return Rendered(tuple(values.items()), block, self._unsaid(values), tuple(dropped), lacks_token)
 
     def _unsaid(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """A rule may have another preset than the application behind it expects: a bypass, say, that names none."""
@@ -115,7 +120,7 @@ class HeaderPresets:
         while _size(values) > self._settings.max_size:
             name = max(values, key=lambda name: (bool(values[name]) and fields[name] != "username", len(values[name])))
             values[name] = ""
-            dropped.append(f"{name} is too long")
+            dropped.append(f"{name} is too long (identity_headers.max_size)")
 
     def _put_groups(
         self, identity: Identity, fields: Mapping[str, str], values: dict[str, str], encoding: str, dropped: list[str]

@@ -8,21 +8,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.cli import config_schema
 from gateway.cli.admin import add_running_option, register_remote, run_show_running
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED
 from gateway.config.load import DEFAULT, ConfigurationError, Problem, Snapshot, load
 from gateway.config.show import FORMATS, only_set, shown_tree, written
 
-CONFIGURATION_ERROR: Final = 78
-"""Exit code of a bad configuration (``EX_CONFIG`` of sysexits.h); service managers do not restart on it."""
 _NOTHING: Final = Problem(DEFAULT, "", "nothing to check: no -c FILE, and the environment has no servers and no users")
-UNREACHABLE: Final = 1
-"""Exit code of ``check --connect`` where a directory does not answer."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,9 +61,10 @@ def add_files_option(parser: argparse.ArgumentParser, meaning: str = "") -> None
 def run_check(arguments: argparse.Namespace) -> int:
     """Check the configuration that ``serve`` would load with the same files and environment."""
     snapshot: Snapshot | None = None
+    notes: tuple[Problem, ...] = ()
     try:
         snapshot = load(arguments.files, os.environ)
-        problems = snapshot.warnings
+        problems, notes = snapshot.warnings, snapshot.notes
     except ConfigurationError as error:
         problems = error.problems
     if snapshot is not None and not arguments.files and _is_empty(snapshot):
@@ -79,14 +77,14 @@ def run_check(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps([_as_json(problem) for problem in (*problems, *unreachable)], ensure_ascii=False, indent=2))
     else:
-        print_problems((*problems, *unreachable))
-        for note in snapshot.notes if snapshot is not None else ():
+        for note in notes:
             print(f"note: {note}", file=sys.stderr)
+        print_problems((*problems, *unreachable))
         if snapshot is not None and not bad and not unreachable:
             print(_praise(snapshot, connected=arguments.connect))
     if bad:
         return CONFIGURATION_ERROR
-    return UNREACHABLE if unreachable else 0
+    return FAILED if unreachable else 0
 
 
 def _connect(snapshot: Snapshot) -> tuple[Problem, ...]:
@@ -117,10 +115,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     """Print the configuration that ``serve`` would load with the same files and environment, or the running one."""
     if arguments.running:
         return run_show_running(arguments)
-    try:
-        snapshot = load(arguments.files, os.environ)
-    except ConfigurationError as error:
-        print_problems(error.problems)
+    if (snapshot := loaded(arguments.files)) is None:
         return CONFIGURATION_ERROR
     print_problems(snapshot.warnings)
     tree = shown_tree(snapshot.configuration, snapshot.origins)
@@ -128,6 +123,15 @@ def run_show(arguments: argparse.Namespace) -> int:
         tree = only_set(tree)
     print(written(tree, arguments.format, origin=arguments.origin), end="")
     return 0
+
+
+def loaded(files: Sequence[Path]) -> Snapshot | None:
+    """What ``serve`` would load with the same files and environment; None where that is wrong, which is printed."""
+    try:
+        return load(files, os.environ)
+    except ConfigurationError as error:
+        print_problems(error.problems)
+        return None
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -16,6 +16,8 @@ from .origin import DEFAULT, Given, Origin, Path
 ADDRESS: Final = "LDAP_URI"
 """Makes the server; without it the other ``LDAP_`` variables are somebody else's."""
 AUTHENTICATORS: Final = "CONJUR_AUTHENTICATORS"
+NEEDED_BESIDES: Final[tuple[Path, ...]] = (("conjur", "account"), ("conjur", "services", "*", "allow"))
+"""Keys that go with it: Conjur has them in its database, and no variable for them."""
 KEY: Final = "SLOSILO_KEY"
 _SERVER: Final = ("servers", "ldap")
 TEMPLATE: Final = "LDAP_FILTER"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Final
 
 from gateway.identity import fold_name
+from gateway.listener_tls import validity
 
+from .reading import Content
 from .schema import Configuration
+from .schema.fields import Form
 from .schema.section import Section
 from .schema.shape import Leaf, Node, Table, Tables, shape_of
 from .show import plain
@@ -32,6 +36,8 @@ class Change:
     path: str
     old: str | None
     new: str | None
+    remark: str = ""
+    """What is worth knowing of the new one besides, such as until when a certificate is valid."""
 
     @property
     def restart(self) -> bool:
@@ -44,12 +50,46 @@ class Change:
             return f"+ {self.path} = {self.new}{mark}"
         if self.new is None:
             return f"- {self.path} = {self.old}{mark}"
-        return f"~ {self.path}: {self.old} -> {self.new}{mark}"
+        remark = f", {self.remark}" if self.remark else ""
+        return f"~ {self.path}: {self.old} -> {self.new}{remark}{mark}"
 
 
 def changes(old: Configuration, new: Configuration) -> tuple[Change, ...]:
     """What ``new`` changes, in the order of the schema. Items of lists without names are compared by content."""
     return tuple(_changes(shape_of(Configuration), old, new, ""))
+
+
+def file_changes(
+    configuration: Configuration, old: Mapping[Path, Content], new: Mapping[Path, Content], besides: Sequence[Change]
+) -> tuple[Change, ...]:
+    """The keys whose file is the same and holds something else: certificates and their keys. None that are among the
+    changes ``besides``, or below one."""
+    known = {change.path for change in besides}
+    others = [path for path in old.keys() & new.keys() if new[path].role == "other"]
+    touched = {path for path in others if old[path].data != new[path].data}
+    return tuple(
+        Change(key, "the old content", "another content", _remark(key, new[files[0]].data))
+        for key, files in (_files(shape_of(Configuration), configuration, "") if touched else ())
+        if not touched.isdisjoint(files)
+        and not any(key == other or key.startswith(f"{other}.") for other in known)
+    )  # fmt: skip
+
+
+def _files(node: Node, value: Any, path: str) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    if isinstance(node, Leaf):
+        if node.form in (Form.PATH, Form.PATHS) and value:
+            yield path, value if isinstance(value, tuple) else (value,)
+    elif isinstance(node, Tables) and not node.key:
+        for index, item in enumerate(value):
+            yield from _files(node.item, item, f"{path}.{index}")
+    else:
+        for name, child, item in _children(node, value).values():
+            yield from _files(child, item, f"{path}.{name}" if path else name)
+
+
+def _remark(key: str, data: bytes | None) -> str:
+    valid = validity(data or b"") if key == "tls.cert_file" else None
+    return f"valid until {valid[1]:%Y-%m-%d %H:%M} UTC" if valid else ""
 
 
 def _changes(node: Node, old: Any, new: Any, path: str) -> Iterator[Change]:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from . import grafana_ini
 from .conjur_variables import read_conjur
 from .json_source import read_json
 from .layer import Layer, LayerTree, Shaper, is_index
@@ -51,7 +50,6 @@ def read_environment(environment: Mapping[str, str], shaper: Shaper) -> list[Lay
         if prefix == PREFIXES[-1]:
             reader.credentials(environment.get("CREDENTIALS_DIRECTORY", ""))
             read_conjur(environment, reader.layer, shaper)
-            grafana_ini.read_variables(environment, reader.layer, shaper)
         layers.append(reader.layer)
     return layers
 

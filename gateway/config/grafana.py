@@ -16,7 +16,7 @@ from .advice import NO_GROUP, NO_HOST
 from .checks import certificate_errors
 from .expressions import Expansion, has_expressions
 from .layer import LayerTree, distinct, unused_names
-from .origin import DEFAULT, Given, Origin, Path, Problems
+from .origin import DEFAULT, GRAFANA_DEFAULT, Given, Origin, Path, Problems
 from .position import Lines
 from .reading import Reading, SourceError
 from .toml_source import parse_toml, parse_toml_at
@@ -26,8 +26,23 @@ _TOP: Final = frozenset({"servers", "verbose_logging"})
 _EFFECTS: Final = ("org_role", "grafana_admin", "policies", "clearml_role", "admin")
 _ROLES: Final = ("Viewer", "Editor", "Admin", "None")
 _TLS_VERSIONS: Final = ("TLS1.0", "TLS1.1", "TLS1.2", "TLS1.3")
+_ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _FILES: Final = ("root_ca_cert", "client_cert", "client_key")
-_DEFAULT: Final = Origin("default", "default of files read by Grafana's rules")
+
+_EXPECTED: Final = {str: "a text in quotes", int: "a whole number", bool: "true or false", list: "a list of texts"}
+_TYPES: Final[Mapping[str, type]] = {
+    **dict.fromkeys((
+        "host", "min_tls_version", "root_ca_cert", "client_cert", "client_key", "bind_dn", "bind_password",
+        "search_filter", "group_search_filter", "group_search_filter_user_attribute",
+    ), str),
+    **dict.fromkeys(("port", "timeout"), int),
+    **dict.fromkeys(("use_ssl", "start_tls", "ssl_skip_verify"), bool),
+    **dict.fromkeys(("tls_ciphers", "search_base_dns", "group_search_base_dns"), list),
+}  # fmt: skip
+"""Of Grafana's keys of a block (grafana.md 1.2). Any other type refuses the file there, and so it does here; keys of
+our own are as lenient as anywhere."""
+_ATTRIBUTE_TYPES: Final = dict.fromkeys(("username", "name", "surname", "email", "member_of"), str)
+_MAPPING_TYPES: Final[Mapping[str, type]] = {"group_dn": str, "org_role": str, "org_id": int, "grafana_admin": bool}
 
 Table = dict[str, Given]
 
@@ -99,9 +114,11 @@ def _fold(given: Given) -> None:
 class GrafanaReader:
     """Brings the blocks of an ``ldap.toml`` to our tree, and says what Grafana would say of them."""
 
-    def __init__(self, origin: Origin, problems: Problems) -> None:
+    def __init__(self, origin: Origin, problems: Problems, blocks: dict[str, Origin]) -> None:
+        """``blocks`` are those of the files before, as ``Shaper.blocks``; these are added."""
         self._origin = origin
         self._problems = problems
+        self._blocks = blocks
         self.fallbacks = LayerTree()
         """Defaults of these blocks that differ from ours, in the form of a layer."""
         self.names: tuple[str, ...] = ()
@@ -119,17 +136,35 @@ class GrafanaReader:
         adapted = Given({"servers": servers}, tree.origin)
         if not isinstance(servers.value, list) or not all(isinstance(item.value, dict) for item in servers.value):
             return adapted
-        names = unused_names(item.value["name"].value for item in servers.value if "name" in item.value)
-        for item in servers.value:
-            if "name" not in item.value:
-                item.value["name"] = Given(next(names), item.origin)
+        self._name(servers)
         self._verbose(tree, servers)
         shown = distinct(str(item.value["name"].value) for item in servers.value)
         for number, (item, name) in enumerate(zip(servers.value, shown, strict=True), 1):
+            self._only_one(name, item)
             self._block(item, f"servers.{name}", number)
         self.names = tuple(map(fold_name, shown))
         self.fallbacks = LayerTree(DEFAULT, {"servers": LayerTree(DEFAULT, {name: _defaults() for name in self.names})})
         return adapted
+
+    def _name(self, servers: Given) -> None:
+        """Blocks without a name are called as the next ones of all files: to Grafana no two of them are one."""
+        given = [item.value["name"].value for item in servers.value if "name" in item.value]
+        alone, names = unused_names(given), unused_names([*given, *self._blocks])
+        for number, item in enumerate(servers.value, 1):
+            if "name" in item.value:
+                continue
+            name = next(names)
+            if name != next(alone):
+                message = f"block {number} is called so because of the files before; a name of its own would stay"
+                message += " when these change, and what people hold hangs on it"
+                self._problems.warn(item.origin, f"servers.{name}.name", message)
+            item.value["name"] = Given(name, item.origin)
+
+    def _only_one(self, name: str, item: Given) -> None:
+        """Two blocks of one name would become one, with the password of the other."""
+        origin = item.value["name"].origin
+        if (first := self._blocks.setdefault(fold_name(name), origin)) is not origin:
+            self._problems.add(origin, f"servers.{name}.name", f"is the name of the block at {first}, too: rename one")
 
     def _verbose(self, tree: Given, servers: Given) -> None:
         """``verbose_logging`` of early versions, which stands above the blocks."""
@@ -142,6 +177,9 @@ class GrafanaReader:
 
     def _block(self, item: Given, path: str, number: int) -> None:
         block: Table = item.value
+        self._types(block, _TYPES, path)
+        if isinstance(attributes := _value(block, "attributes"), dict):
+            self._types(attributes, _ATTRIBUTE_TYPES, f"{path}.attributes")
         for key in ("search_filter", "search_base_dns"):
             if not _value(block, key):
                 self._problems.add(_origin(block, key, item), f"{path}.{key}", f"is needed in block {number}")
@@ -160,10 +198,21 @@ class GrafanaReader:
             block["root_ca_cert"] = Given([Given(name, origin) for name in certificates.split()], origin)
         self._mappings(block, path, number)
 
+    def _types(self, table: Table, types: Mapping[str, type], path: str) -> None:
+        for key in types.keys() & table.keys():
+            given, expected = table[key], types[key]
+            items = given.value if expected is list and isinstance(given.value, list) else ()
+            wrong = [item for item in items if type(item.value) is not str]
+            # Not isinstance: to Python, true is a number.
+            if wrong or type(given.value) is not expected:
+                origin = wrong[0].origin if wrong else given.origin
+                self._problems.add(origin, f"{path}.{key}", f"expected {_EXPECTED[expected]}, as Grafana does")
+
     def _mappings(self, block: Table, path: str, number: int) -> None:
         for index, item in _tables(_value(block, "group_mappings")):
             mapping: Table = item.value
-            place, name = f"{path}.group_mappings.{index}", f"mapping {index + 1} of block {number}"
+            place, name = f"{path}.group_mappings.{index}", f"the {_ordinal(index + 1)} mapping of block {number}"
+            self._types(mapping, _MAPPING_TYPES, place)
             if not any(key in mapping for key in _EFFECTS):
                 self._problems.add(item.origin, place, f"{name} has neither org_role nor grafana_admin")
             if not _value(mapping, "group_dn"):
@@ -177,6 +226,14 @@ class GrafanaReader:
                     self._problems.add(mapping["org_role"].origin, f"{place}.org_role", message)
             if _value(mapping, "org_id") == 0:
                 mapping["org_id"].value = 1
+
+
+def _ordinal(number: int) -> str:
+    """Beside the key, which counts from 0, a word cannot be taken for an index."""
+    if number <= len(_ORDINALS):
+        return _ORDINALS[number - 1]
+    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _value(table: Table, key: str) -> Any:
@@ -219,5 +276,5 @@ def _tables(value: Any) -> Iterator[tuple[int, Given]]:
 
 def _defaults() -> LayerTree:
     names = ("username", "name", "surname", "email", "member_of")
-    attributes = LayerTree(DEFAULT, {name: Given("", _DEFAULT) for name in names})
-    return LayerTree(DEFAULT, {"attributes": attributes, "require_mapping": Given(True, _DEFAULT)})
+    attributes = LayerTree(DEFAULT, {name: Given("", GRAFANA_DEFAULT) for name in names})
+    return LayerTree(DEFAULT, {"attributes": attributes, "require_mapping": Given(True, GRAFANA_DEFAULT)})

@@ -73,6 +73,8 @@ class Shaper:
     """How bad an unknown key is."""
     unnamed_rules: list[str] = field(default_factory=list)
     """What rules without a name are called, over all layers: those of two files must not become one."""
+    blocks: dict[str, Origin] = field(default_factory=dict)
+    """The blocks of all files read by Grafana's rules: their names, folded, and where they are written."""
 
     def shape(self, node: Node, raw: Given, path: Path) -> Any:
         """``raw`` in the form of this module, or None where it cannot be used (which is then reported)."""

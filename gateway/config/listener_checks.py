@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import stat
-import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
-from gateway.listener_tls import UnusablePair, held, server_context
+from gateway.listener_tls import UnusablePair, held, server_context, validity
 
 from .reading import CERTIFICATE_SIZE, Reading, SourceError, read_bytes
 from .schema import Configuration
@@ -55,15 +51,14 @@ def _why_unreadable(path: Path, reading: Reading) -> str:
 
 def _date_findings(certificate: bytes, now: datetime) -> Iterator[Finding]:
     """Clients refuse it then, and their message goes to whoever reads it there."""
-    with warnings.catch_warnings(), suppress(ValueError):
-        warnings.simplefilter("ignore")  # of odd but usable certificates
-        leaf = x509.load_pem_x509_certificates(certificate)[0]
-        begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-        if ends <= now:
-            yield Finding(("tls", "cert_file"), f"expired on {ends.date().isoformat()}: clients refuse it", "warning")
-        elif begins > now:
-            message = f"is valid only from {begins:%Y-%m-%d %H:%M} UTC on: check this machine's clock"
-            yield Finding(("tls", "cert_file"), message, "warning")
+    if (valid := validity(certificate)) is None:
+        return
+    begins, ends = valid
+    if ends <= now:
+        yield Finding(("tls", "cert_file"), f"expired on {ends.date().isoformat()}: clients refuse it", "warning")
+    elif begins > now:
+        message = f"is valid only from {begins:%Y-%m-%d %H:%M} UTC on: check this machine's clock"
+        yield Finding(("tls", "cert_file"), message, "warning")
 
 
 def _open_to_all(path: Path) -> bool:

@@ -23,6 +23,7 @@ from .difference import pending_keys
 from .environment import read_environment
 from .grafana import drop_unused_files
 from .grafana_advice import doubtful_delivery
+from .grafana_ini import LdapToml, MainSettings
 from .layer import Layer, LayerTree, Shaper
 from .listener_checks import listener_findings
 from .merge import Merger, fill, live
@@ -68,6 +69,8 @@ class Snapshot:
     the origin that holds, then those that it overrides, the nearest first. A value that was removed is among them."""
     contents: Mapping[Path, Content]
     """Every file that was read, secrets and certificates too, and what it held."""
+    ldap_toml: LdapToml | None = None
+    """What Grafana's main settings come to; None where nobody gave any."""
 
     def origin(self, path: str | KeyPath) -> Origin:
         """Where the value at a path came from, which is dotted where no key of it holds a dot; ``DEFAULT`` where nobody
@@ -116,11 +119,13 @@ def _load(
     names = tuple(anchored(directory, file) for file in files)
     problems = Problems()
     shaper = Shaper(directory, problems, reading, KNOWN)
-    layers = read_files(names, environment, shaper)
+    main = MainSettings(environment, shaper)
+    layers = read_files(names, main)
     complete = None not in layers
     usable = [layer for layer in layers if layer is not None]
     usable.append(read_stored(stored, shaper))
     usable += read_environment(environment, shaper)
+    main.add_variables(usable[-1])
     translation = translate(usable, problems)
     tree = _merge(usable, problems, translation.wording)
     _default_state_dir(tree, environment, directory)
@@ -141,7 +146,9 @@ def _load(
         raise ConfigurationError(problems.all, reading.contents, configuration)
     kept_origins = MappingProxyType(origins)
     notes = tuple(problems.notes)
-    return Snapshot(in_force, configuration, generation, problems.all, notes, names, kept_origins, reading.contents)
+    return Snapshot(
+        in_force, configuration, generation, problems.all, notes, names, kept_origins, reading.contents, main.ldap_toml
+    )
 
 
 def _in_force(

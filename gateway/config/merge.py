@@ -67,9 +67,21 @@ class Merger:
             if item.afresh or not isinstance(base.get(key), LayerTree):
                 base.pop(key, None)  # a new item stands behind all others, also where one of its name was removed
             table = _table_for(item, base, key)
+            if path == ("servers",):
+                self._warn_of_another_address(table, item, key)
             self.overlay(node.item, table, item, (*path, key))
             if node.key not in live(table):
                 table[node.key] = Given(key, item.origin)
+
+    def _warn_of_another_address(self, base: LayerTree, over: LayerTree, key: str) -> None:
+        """A server without a name may be meant as another one, and get the password of the first."""
+        before = next((live(base)[name].origin for name in ("host", "urls") if name in live(base)), None)
+        # The very origin of the table, not one that is equal to it: its first key may begin where it does.
+        unnamed = isinstance(name := over.get("name"), Given) and name.origin is over.origin
+        if before is not None and unnamed and over.origin.kind == "file" and ("host" in over or "urls" in over):
+            message = f"has no name, so it is called {key} and adds to the server at {before}: give it the name {key} "
+            message += "if that is meant, else another one"
+            self._problems.warn(over.origin, ("servers", key), message)
 
     def _resolve(self, node: Tables, base: LayerTree, written: str, item: Any, path: Path) -> str | None:
         """Key of the item that is addressed: by its own key, by its index, or a new one."""

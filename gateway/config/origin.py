@@ -43,6 +43,8 @@ class Origin(NamedTuple):
 
 
 DEFAULT: Final = Origin("default", "default")
+GRAFANA_DEFAULT: Final = Origin("default", "default of files read by Grafana's rules")
+"""Of what nobody wrote, and our own files have otherwise."""
 MOST_PROBLEMS: Final = 1000
 """Problems after which the rest is only counted."""
 
@@ -153,7 +155,7 @@ class Problems:
     def add(self, origin: Origin, path: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem at a path of the tree."""
         dotted = path if isinstance(path, str) else ".".join(path)
-        key = (origin.place, dotted, "" if severity == "error" and dotted else message)
+        key = (origin.place, fold_name(dotted), "" if severity == "error" and dotted else message)
         if key not in self._found and len(self._found) >= MOST_PROBLEMS:
             self._more += 1
         else:

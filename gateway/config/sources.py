@@ -5,6 +5,7 @@ No error quotes the file: what stands next to a syntax error may be a password.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from gateway.hocon import FileIncludes, HoconError, Limits, Value
 from gateway.hocon import parse as parse_hocon
 
 from .grafana import GrafanaReader, read_grafana
-from .grafana_ini import SECTION, MainSettings, last_of
+from .grafana_ini import SECTION, LdapToml, MainSettings, last_of
 from .grafana_ini import SUFFIX as INI
 from .json_source import parse_json
 from .layer import Layer, Shaper
@@ -29,32 +30,33 @@ SIZE: Final = 8 * 1024 * 1024
 _LIMITS: Final = Limits(size=SIZE, values=1_000_000, expansion=32 * 1024 * 1024)
 
 
-def read_files(files: Sequence[Path], environment: Mapping[str, str], shaper: Shaper) -> list[Layer | None]:
+def read_files(files: Sequence[Path], main: MainSettings) -> list[Layer | None]:
     """The layers of the files in their order, None for each that cannot be read.
 
     The ``ldap.toml`` that Grafana's main settings name comes behind the ``grafana.ini``; behind all files, where only
     variables name it. One that is among the files anyway is not read twice.
     """
-    main = MainSettings(environment, shaper)
+    environment, shaper = main.environment, main.shaper
 
     def layer_of(file: Path) -> Layer | None:
         return main.read(file) if file.suffix.lower() == INI else _read_file(file, environment, shaper)
 
     behind = last_of(files) + 1
     layers = [layer_of(file) for file in files[:behind]]
-    named = main.ldap_toml()
-    if named is not None and named.path not in files:
-        shaper.problems.note(named.origin, f"{SECTION}: {named.path} is read")
-        layers.append(_read_file(named.path, environment, shaper, named=named.origin))
+    named = main.find()
+    if named is not None and named.path is not None and named.path not in files:
+        default = f" ({named})" if named.default else ""
+        shaper.problems.note(named.origin, f"{SECTION}: {named.path} is read{default}")
+        layers.append(_read_file(named.path, environment, shaper, named=named))
     return [*layers, *map(layer_of, files[behind:])]
 
 
 def _read_file(
-    file: Path, environment: Mapping[str, str], shaper: Shaper, *, named: Origin | None = None
+    file: Path, environment: Mapping[str, str], shaper: Shaper, *, named: LdapToml | None = None
 ) -> Layer | None:
     """The layer of one file; None where it cannot be read, which is then reported.
 
-    ``named`` is where Grafana's main settings name it: then it is an ``ldap.toml``, whatever it holds.
+    ``named`` says that Grafana's main settings name it: then it is an ``ldap.toml``, whatever it holds.
     """
     origin = Origin("file", str(file))
     layer = Layer()
@@ -67,21 +69,30 @@ def _read_file(
         if raw is None:
             raw = parse(text, suffix, origin, shaper.reading, shaper.problems)
         else:
+            if (first := _read_before(file, shaper)) is not None:
+                shaper.problems.warn(origin, "", f"is the same file as {first}, and passed over")
+                return layer
             why = "Grafana's settings name it" if named else "it holds only servers"
             rules = f"{why}: unknown keys are passed over, ${{}} is expanded, a mapping is required"
             shaper.problems.note(origin, f"read by the rules of Grafana's ldap.toml, because {rules}")
-            reader = GrafanaReader(origin, shaper.problems)
+            reader = GrafanaReader(origin, shaper.problems, shaper.blocks)
             raw = reader.adapt(raw)
             layer.fallbacks, layer.grafana = reader.fallbacks, reader.names
             shaper = replace(shaper, unknown="warning")
     except SourceError as error:
         place = Origin("file", error.file or origin.place, error.line, error.column)
-        hint = f" ({named} names it)" if named and not error.line else ""
+        hint = f" ({named})" if named and not error.line else ""
         shaper.problems.add(place, "", f"{error}{hint}")
         return None
     if (tree := shaper.shape(ROOT, raw, ())) is not None:
         layer.tree = tree
     return layer
+
+
+def _read_before(file: Path, shaper: Shaper) -> str | None:
+    """The name under which a file was read by Grafana's rules already: once more, its blocks would be other servers."""
+    real = os.path.realpath(file)
+    return next((at.place for at in shaper.blocks.values() if os.path.realpath(at.place) == real), None)
 
 
 def suffix_of(path: Path) -> str:

@@ -1,21 +1,26 @@
-"""What our keys are called in ClearML's words, for people who gave them in these words."""
+"""What our keys are called in the words of ClearML, or of Conjur's variables, for people who gave them in these words.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .conjur_variables import AUTHENTICATORS, NEEDED_BESIDES, VARIABLES
 from .layer import is_index
 from .origin import Origin, Path
 
+_Rows = Sequence[tuple[Path, Path]]
+
 
 class Wording:
-    """Remembers which keys came by ClearML's spellings."""
+    """Remembers which keys came by foreign spellings."""
 
-    def __init__(self, rows: Sequence[tuple[Path, Path]]) -> None:
+    def __init__(self, rows: _Rows) -> None:
         """``rows`` are ClearML's paths with ours; ``*`` stands for a name."""
         self._rows = rows
+        self._conjur_rows = tuple(((variable.name,), variable.key) for variable in VARIABLES)
         self._given: dict[Path, tuple[Path, str]] = {}
-        self._tables: set[Path] = set()
+        self._tables: dict[Path, _Rows] = {}
 
     def note_alone(self, spelled: Path, key: Path, origin: Origin) -> None:
         """Remember that ``key`` was given as ``spelled``, which says nothing about other keys of its table."""
@@ -24,22 +29,24 @@ class Wording:
     def note(self, spelled: Path, key: Path, origin: Origin) -> None:
         """Remember that ``key`` was given as ``spelled``."""
         self.note_alone(spelled, key, origin)
-        self._tables.update(key[:length] for length in range(2, len(key)))
+        for length in range(2, len(key)):
+            self._tables.setdefault(key[:length], self._conjur_rows if _is_own_name(spelled) else self._rows)
 
     def spelled(self, key: Path, place: str = "") -> Path | None:
-        """ClearML's path of a key, where it came by it (at that place), or is absent from a table that did."""
+        """The foreign path of a key, where it came by it (at that place), or is absent from a table that did."""
         while key and is_index(key[-1]) and key not in self._given:
             key = key[:-1]
         if key in self._given:
             spelled, given_at = self._given[key]
             return spelled if place in ("", given_at) else None
-        if key[:2] not in self._tables:
-            return None
-        return next((filled(row, stars(ours, key)) for row, ours in self._rows if _fits(ours, key)), None)
+        rows = self._tables.get(key[:2], ())
+        return next((filled(row, stars(ours, key)) for row, ours in rows if _fits(ours, key)), None)
 
     def hint(self, key: Path, origin: Origin) -> str:
-        """`` (ClearML's name)`` for the end of a message; empty where the place says it already, or there is none."""
+        """`` (its foreign name)`` for the end of a message; empty where the place says it already, or there is none."""
         spelled = self.spelled(key, origin.place)
+        if spelled is None and origin.place == AUTHENTICATORS and any(_fits(needed, key) for needed in NEEDED_BESIDES):
+            spelled = key
         if spelled is None:
             return ""
         name = written(spelled, origin)
@@ -49,8 +56,13 @@ class Wording:
 
 def written(spelled: Path, origin: Origin) -> str:
     """A path as it is written where the origin is: dotted in files, else as the name of a variable."""
-    own_name = len(spelled) == 1  # a variable of another program
-    return ".".join(spelled) if origin.kind == "file" or own_name else "CLEARML__" + "__".join(spelled)
+    is_dotted = origin.kind == "file" or _is_own_name(spelled)
+    return ".".join(spelled) if is_dotted else "CLEARML__" + "__".join(spelled)
+
+
+def _is_own_name(spelled: Path) -> bool:
+    """Whether it is a variable of another program."""
+    return len(spelled) == 1
 
 
 def filled(pattern: Path, names: Sequence[str]) -> Path:

@@ -17,21 +17,33 @@ LONGEST_LINE: Final = 4000
 _LONGEST_VALUE: Final = 256
 _MOST_VALUES: Final = 50
 _GROUPS: Final = frozenset({"memberof", "ismemberof", "tokengroups", "nsrole"})
-_SECRET_NAME: Final = re.compile(r"passw|pwd|secret|credential|hash|token|key|pkcs12", re.IGNORECASE)
-"""In names of attributes that hold a password, its hash or a key, with any directory: ``userPassword``,
-``unicodePwd``, ``sambaNTPassword``, ``ipaNTHash``, ``krbPrincipalKey``, ``supplementalCredentials``."""
-_STORED_PASSWORD: Final = re.compile(rb"\{[a-z0-9._/-]+\}.", re.IGNORECASE | re.DOTALL)
-"""A value that is a password in a scheme of its own (RFC 2307 5.3), whatever its attribute is called."""
+_SECRET_NAME: Final = re.compile(
+    r"pass|pw|secret|credential|hash|salt|token|key|private|pkcs12|otp|seed|recovery|verifier|^pin|pin$|pincode",
+    re.IGNORECASE,
+)
+"""In names of attributes that hold a password, its hash, a key or what makes one-time passwords, with any directory:
+``userPassword``, ``unicodePwd``, ``sambaNTPassword``, ``ipaNTHash``, ``krbPrincipalKey``, ``supplementalCredentials``,
+``radiusUserPW``, ``totpSeed``, ``userPin``. Rather some harmless ones too (``passportNumber``)."""
+_STORED_SECRET: Final = re.compile(
+    r"\s*(?:\{[\w./+-]+\}.|[\w-]*\$[\w-]+\$|-----BEGIN |otpauth:)", re.IGNORECASE | re.DOTALL
+)
+"""A value that is a secret whatever its attribute is called: a password in a scheme of its own (RFC 2307 5.3) or in
+that of crypt(3) (``$6$...``, ``$argon2id$...``, ``pbkdf2_sha256$1000$...``), a PEM file, the address of a one-time
+password."""
+_BINARY: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HIDDEN: Final = "(hidden)"
 
 
 def described(entry: Entry, account: Account) -> str:
     """The entry and its groups, on one line of at most ``LONGEST_LINE`` characters."""
     pieces = [f"{account.username} logged in: dn={_short(entry.dn)}", *_attributes(entry)]
-    groups = [_short(group.value or group.name) for group in account.groups[:_MOST_VALUES]]
+    groups = [_text(group.value or group.name) for group in account.groups[:_MOST_VALUES]]
     more = len(account.groups) - len(groups)
     groups_text = " | ".join(groups) + (f" and {more} more" if more else "")
     pieces.append(f"groups: {groups_text or 'none'}")
-    return printable("; ".join(pieces), LONGEST_LINE)
+    line = printable("; ".join(pieces), LONGEST_LINE)
+    # Escapes have made it longer.
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
 
 
 def _attributes(entry: Entry) -> Iterator[str]:
@@ -39,20 +51,22 @@ def _attributes(entry: Entry) -> Iterator[str]:
     for name, values in entry.attributes.items():
         if name.lower() in _GROUPS or not values:
             continue
-        texts = ["(hidden)" if _hidden(name, value) else _text(value) for value in values[:_MOST_VALUES]]
+        secret = bool(_SECRET_NAME.search(name))
+        texts = [_HIDDEN if secret else _octets(value) for value in values[:_MOST_VALUES]]
         yield f"{name}={' | '.join(texts)}"
 
 
-def _hidden(name: str, value: bytes) -> bool:
-    return bool(_SECRET_NAME.search(name) or _STORED_PASSWORD.match(value))
-
-
-def _text(value: bytes) -> str:
-    """A value as text; the octets of what is none, such as an ``objectGUID``, in hexadecimal."""
+def _octets(value: bytes) -> str:
+    """A value; of what is no text, such as an ``objectGUID``, only how long it is: it may be a key."""
     try:
-        return _short(value.decode("utf-8"))
+        text = value.decode("utf-8")
     except UnicodeDecodeError:
-        return f"0x{value[:32].hex()}"
+        text = "\0"
+    return f"({len(value)} octets)" if _BINARY.search(text) else _text(text)
+
+
+def _text(text: str) -> str:
+    return _HIDDEN if _STORED_SECRET.match(text) else _short(text)
 
 
 def _short(text: str) -> str:

@@ -50,16 +50,23 @@ class GrafanaSettings:
 
 
 def grafana_settings(
-    configuration: Configuration, delivery: Delivery | None = None, grafana_url: str = ""
+    configuration: Configuration,
+    delivery: Delivery | None = None,
+    grafana_url: str = "",
+    before: Sequence[str] = (),
 ) -> GrafanaSettings:
-    """The settings, by the delivery that the configuration asks for unless one is given. Raises Unwritable."""
+    """The settings, by the delivery that the configuration asks for unless one is given. Raises Unwritable.
+
+    ``before`` is what to do before Grafana is given them; it comes first.
+    """
     given = _Given(configuration)
     chosen, why = (delivery, "as asked for") if delivery else given.delivery()
     way = "by headers ([auth.proxy])" if chosen == "proxy" else "by signed token ([auth.jwt])"
     lines = list(_common(given, grafana_url))
     lines += _proxy(given) if chosen == "proxy" else _jwt(given)
     warnings = tuple(given.warnings(chosen, grafana_url))
-    head = [f"People and their roles come {way}: {why}.", *given.needs(chosen)]
+    head = [f"FIRST: {step}." for step in before]
+    head += [f"People and their roles come {way}: {why}.", *given.needs(chosen)]
     head += [f"WARNING: {warning}." for warning in warnings]
     return GrafanaSettings("\n".join([*(f"# {_one_line(text)}" for text in head), *lines, ""]), warnings)
 
@@ -80,8 +87,12 @@ class _Given:
         self.roles = sorted(roles, key=lambda pair: (pair[0], _ROLES.index(pair[1])))
         """Every pair of organisation and role that somebody may have."""
         self.orgs = tuple(dict.fromkeys(org for org, _ in self.roles))
-        self.names_admins = any(row.grafana_admin is not None for row in rows)
         self.makes_admins = any(row.grafana_admin for row in rows)
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether roles are given outside the default organisation."""
+        return self.orgs not in ((), (self.configuration.grafana.default_org,))
 
     @property
     def unmapped(self) -> list[str]:
@@ -101,7 +112,7 @@ class _Given:
         if rules := self.rules("jwt"):
             return "jwt", f"rule {rules[0]} has headers = {PRESETS['jwt']}"
         default = self.configuration.grafana.default_org
-        if self.orgs not in ((), (default,)):
+        if self._elsewhere:
             return "jwt", f"group_mappings give roles in {_orgs(self.orgs)}, and headers speak of {default} alone"
         if self.makes_admins:
             return "jwt", "group_mappings make server administrators (grafana_admin), and headers cannot"
@@ -116,8 +127,8 @@ class _Given:
 
     def needs(self, delivery: Delivery) -> Iterator[str]:
         """Versions of Grafana."""
-        if delivery == "jwt" and len(self.orgs) > 1:
-            yield "Needs Grafana 12 or later: before, a token gives one role in one organisation."
+        if delivery == "jwt" and self._elsewhere:
+            yield "Needs Grafana 12 or later: before, a token gives one role in the default organisation."
         elif self.roles and (delivery == "proxy" or any(role == NO_ROLE for _, role in self.roles)):
             yield f"Needs Grafana 10 or later, which knows the role {NO_ROLE}."
 
@@ -238,7 +249,7 @@ def _jwt(given: _Given) -> Iterator[str]:
         "username_claim = login", "email_claim = email", f"auto_sign_up = {_flag(grafana.allow_sign_up)}",
         f"expect_claims = {_json({'iss': configuration.public_url, 'aud': grafana.jwt.audience})}",
         "role_attribute_path = role", f"role_attribute_strict = {_flag(strict)}",
-        f"allow_assign_grafana_admin = {_flag(given.names_admins)}",
+        f"allow_assign_grafana_admin = {_flag(given.told)}",
     )  # fmt: skip
     if given.roles:
         yield "org_attribute_path = orgs"

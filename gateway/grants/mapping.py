@@ -30,7 +30,7 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Refused(Exception):
-    """The password was right, but the configuration lets this person not in. The text is for the operator."""
+    """The password was right, but the configuration does not let this person in. The text is for the operator."""
 
 
 class Grants:
@@ -104,8 +104,8 @@ class Grants:
         return ({}, None) if self._configuration.grafana.skip_org_role_sync else organisation_roles(matching)
 
     def unmapped(self, account: Account) -> str:
-        """Why the mappings of its server let an account not in, while a later server may (grafana.md 2.7); empty where
-        they do."""
+        """Why the mappings of its server do not let an account in, though a later server may (grafana.md 2.7); empty
+        where they do."""
         server = self._servers.get(account.server)
         if server is None or not server.require_mapping or not server.group_mappings:
             return ""

@@ -6,7 +6,6 @@ Pure.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from gateway.grants.organisations import Organisations
 from gateway.identity import Identity
+from gateway.tokens.base64url import encode
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _P256_OCTETS: Final = 32
@@ -38,12 +38,12 @@ class Signer:
         """Of the public half, as the key set has it."""
         self.key_id: str = self.jwk["kid"]
         header = {"alg": self.jwk["alg"], "kid": self.key_id, "typ": "JWT"}
-        self._header = _segment(_compact(header))
+        self._header = encode(_compact(header))
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """A token. ES256 takes some 30 us, RS256 250."""
-        signed = self._header + b"." + _segment(_compact(claims))
-        return (signed + b"." + _segment(self._signature(signed))).decode("ascii")
+        signed = self._header + b"." + encode(_compact(claims))
+        return (signed + b"." + encode(self._signature(signed))).decode("ascii")
 
     def _signature(self, signed: bytes) -> bytes:
         if isinstance(self._key, rsa.RSAPrivateKey):
@@ -60,17 +60,17 @@ def jwk(public: bytes) -> dict[str, str]:
     key = load_der_public_key(public)
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         point = key.public_numbers()
-        x, y = (_segment(number.to_bytes(_P256_OCTETS)).decode() for number in (point.x, point.y))
+        x, y = (encode(number.to_bytes(_P256_OCTETS)).decode() for number in (point.x, point.y))
         required, algorithm = {"crv": "P-256", "kty": "EC", "x": x, "y": y}, "ES256"
     elif isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
-        n, e = (_segment(number.to_bytes((number.bit_length() + 7) // 8)).decode() for number in (numbers.n, numbers.e))
+        n, e = (encode(number.to_bytes((number.bit_length() + 7) // 8)).decode() for number in (numbers.n, numbers.e))
         required, algorithm = {"e": e, "kty": "RSA", "n": n}, "RS256"
     else:
         raise ValueError("expected a P-256 or RSA key")
     digest = Hash(SHA256())
     digest.update(_compact(required))  # RFC 7638 3: the required members, in the order of their names
-    return {**required, "alg": algorithm, "use": "sig", "kid": _segment(digest.finalize()).decode()}
+    return {**required, "alg": algorithm, "use": "sig", "kid": encode(digest.finalize()).decode()}
 
 
 def claims_of(identity: Identity, organisations: Organisations) -> dict[str, str | Sequence[str]]:
@@ -85,9 +85,9 @@ def claims_of(identity: Identity, organisations: Organisations) -> dict[str, str
     }
 
 
-def _segment(content: bytes) -> bytes:
-    return urlsafe_b64encode(content).rstrip(b"=")
-
-
 def _compact(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    """JSON in as few octets as there are: a header has little room."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return json.dumps(value, separators=(",", ":")).encode()

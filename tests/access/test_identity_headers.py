@@ -132,6 +132,27 @@ def test_a_token_with_anything_else_in_it_is_left_out(token: str) -> None:
     assert presets().render(ADA, "grafana-jwt", token=token).headers == (("X-JWT-Assertion", ""),)
 
 
+@pytest.mark.parametrize("name", ["ad\0min", "admin\r\nX-Evil: 1", "admin\u2028", "admin\x85"])
+def test_who_cannot_be_named_in_a_token_is_refused(name: str) -> None:
+    """grafana.md 5, 7.11: ``sub`` and ``login`` would be another name, and the header be empty."""
+    made = presets()
+    assert made.refusal(person(name, org_roles={1: "Editor"}), "grafana-jwt") == "control characters in the name"
+    assert made.refusal(person(name, org_roles={1: "Editor"}), "grafana-proxy") == ""
+    assert made.refusal(ADA, "grafana-jwt") == ""
+
+
+def test_a_token_without_room() -> None:
+    """grafana.md 5: whoever renders it is told. Longer values beside it go first."""
+    own = {"signed": {"X-Token": "token", "Remote-User": "username", "Remote-Name": "name"}}
+    made = presets(max_size=1024, presets=own)
+    fits = made.render(person("ada", name="x" * 900), "signed", token="t" * 800)
+    assert (fits.lacks_token, dict(fits.headers)["X-Token"]) == (False, "t" * 800)
+    long = made.render(ADA, "signed", token="t" * 1000)
+    assert (long.lacks_token, dict(long.headers)["X-Token"]) == (True, "")
+    assert long.dropped == ("X-Token is too long (identity_headers.max_size)",)
+    assert not made.anonymous("signed").lacks_token
+
+
 def test_groups_are_left_out_whole() -> None:
     many = person("ada", *(f"group-{number:04}" for number in range(500)), name="Ada")
     rendered = presets(max_groups=500).render(many)
@@ -144,7 +165,7 @@ def test_groups_are_left_out_whole() -> None:
 def test_a_name_that_is_too_long_is_left_out_and_the_user_goes_last() -> None:
     rendered = presets(max_size=1024).render(person("ada", "dev", name="x" * 5000))
     assert dict(rendered.headers) == {"Remote-User": "ada", "Remote-Groups": "dev", "Remote-Name": "", "Remote-Email": ""}
-    assert rendered.dropped == ("Remote-Name is too long",)
+    assert rendered.dropped == ("Remote-Name is too long (identity_headers.max_size)",)
     assert dict(presets(max_size=1024).render(person("x" * 5000)).headers)["Remote-User"] == ""
 
 

@@ -49,6 +49,15 @@ def test_nothing_to_check(more: tuple[str, ...]) -> None:
     ]
 
 
+def test_a_file_of_grafana_that_is_not_read() -> None:
+    """configuration.md 1.6: a container with half of the variables; the cause comes first."""
+    done = check(GF_AUTH_LDAP_CONFIG_FILE="/etc/grafana/ldap.toml")
+    assert (done.returncode, done.stdout) == (78, "")
+    note, error = done.stderr.splitlines()
+    assert note.startswith("note: GF_AUTH_LDAP_CONFIG_FILE: auth.ldap.enabled is not set, which means false: the ldap.toml")
+    assert error.startswith("error: configuration: nothing to check")
+
+
 def test_nobody_can_log_in(tmp_path: Path) -> None:
     """The daemon starts with such a file, too, and an API may add people later; but it is not called good."""
     (tmp_path / "a.conf").write_text("log.level = info")

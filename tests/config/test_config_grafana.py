@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from config_lookup import load_text, problems_of, said
 
+from gateway.config.load import ConfigurationError, load
 from gateway.config.schema import Server
 
 BLOCK = """
@@ -115,14 +116,14 @@ REFUSED = [
     (BLOCK.replace("search_filter", "# search_filter"), "servers.ldap.search_filter: is needed in block 1"),
     (BLOCK + BLOCK.replace("search_base_dns", "# x"), "servers.ldap2.search_base_dns: is needed in block 2"),
     (BLOCK.replace('["dc=grafana,dc=org"]', "[]"), "servers.ldap.search_base_dns: is needed in block 1"),
-    (BLOCK + "[[servers.group_mappings]]", "servers.ldap.group_mappings.0: mapping 1 of block 1 has neither"),
+    (BLOCK + "[[servers.group_mappings]]", "servers.ldap.group_mappings.0: the first mapping of block 1 has neither"),
     (
         BLOCK + "[[servers.group_mappings]]\ngroup_dn='cn=a'\norg_role='Viewer'\n[[servers.group_mappings]]\ngroup_dn='b'",
-        "servers.ldap.group_mappings.1: mapping 2 of block 1 has neither",
+        "servers.ldap.group_mappings.1: the second mapping of block 1 has neither",
     ),
     (
         BLOCK + "[[servers.group_mappings]]\ngroup_dn='cn=a'\norg_role='EDITOR'",
-        "servers.ldap.group_mappings.0.org_role: mapping 1 of block 1: expected Viewer, Editor, Admin, None",
+        "servers.ldap.group_mappings.0.org_role: the first mapping of block 1: expected Viewer, Editor, Admin, None",
     ),
     (BLOCK + "port = '389'", "servers.ldap.port: expected a whole number"),
     (BLOCK + "Host = 'b'", "a key is given twice, in different case"),
@@ -246,6 +247,104 @@ def test_several_blocks(tmp_path: Path) -> None:
     assert all(found.require_mapping for found in servers)
 
 
+def several(tmp_path: Path, *texts: str) -> list[Path]:
+    """Files of the names a.toml, b.toml, ...; what begins with a brace is our own."""
+    files = [tmp_path / f"{letter}{'.conf' if text[:1] == '{' else '.toml'}" for letter, text in zip("abc", texts, strict=False)]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    return files
+
+
+OTHER = BLOCK.replace("127.0.0.1", "localhost").replace("cn=%s", "uid=%s")
+SECRET = 'bind_dn = "cn=svc"\nbind_password = "corp-secret"\n'
+CALLED = "servers.{}.name: block {} is called so because of the files before; a name of its own would stay when these change, and what people hold hangs on it"
+# texts of files, names and hosts, warnings of the last one
+SEVERAL: list[tuple[list[str], list[tuple[str, str]], list[str]]] = [
+    ([BLOCK + SECRET, OTHER], [("ldap", "127.0.0.1"), ("ldap2", "localhost")], [CALLED.format("ldap2", 1)]),
+    ([BLOCK * 2, OTHER * 2], [("ldap", "127.0.0.1"), ("ldap2", "127.0.0.1"), ("ldap3", "localhost"), ("ldap4", "localhost")],
+     [CALLED.format("ldap3", 1), CALLED.format("ldap4", 2)]),
+    ([BLOCK, OTHER + "name = 'corp'\n" + OTHER], [("ldap", "127.0.0.1"), ("corp", "localhost"), ("ldap2", "localhost")], [CALLED.format("ldap2", 2)]),
+    ([BLOCK + "name = 'corp'\n", OTHER], [("corp", "127.0.0.1"), ("ldap", "localhost")], []),
+    ([BLOCK, "{ servers.ldap { port = 1389 } }", OTHER], [("ldap", "127.0.0.1"), ("ldap2", "localhost")], [CALLED.format("ldap2", 1)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "servers", "warned"), SEVERAL, ids=[str(i) for i in range(len(SEVERAL))])
+def test_blocks_of_several_files(tmp_path: Path, texts: list[str], servers: list[tuple[str, str]], warned: list[str]) -> None:
+    """1.1 of configuration.md: unnamed servers are called in order. Two blocks are never one: the password of the first
+    would go to the hosts of the second."""
+    snapshot = load(several(tmp_path, *texts), {})
+    assert [(one.name, one.host) for one in snapshot.configuration.servers] == servers
+    assert [str(warning).split(": ", 1)[1] for warning in snapshot.warnings] == warned
+    assert [one.host for one in snapshot.configuration.servers if one.bind_password] in (["127.0.0.1"], [])
+
+
+TWICE = [
+    ([BLOCK + "name = 'corp'\n", OTHER + "name = 'Corp'\n"], "b.toml:6:1: servers.Corp.name: is the name of the block at D/a.toml:6:1, too: rename one"),
+    ([BLOCK, OTHER + "name = 'ldap'\n"], "b.toml:6:1: servers.ldap.name: is the name of the block at D/a.toml:2:1, too: rename one"),
+]
+
+
+@pytest.mark.parametrize(("texts", "problem"), TWICE, ids=["given", "called"])
+def test_one_name_in_two_files(tmp_path: Path, texts: list[str], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(several(tmp_path, *texts), {})
+    assert str(caught.value).replace(str(tmp_path), "D") == f"D/{problem}"
+
+
+def test_our_own_file_still_adds_to_a_block(tmp_path: Path) -> None:
+    snapshot = load(several(tmp_path, BLOCK, "{ servers = [{ name = ldap, port = 1389 }] }"), {})
+    assert [(one.name, one.host, one.port) for one in snapshot.configuration.servers] == [("ldap", "127.0.0.1", 1389)]
+
+
+# texts of files; whether a warning says that the second server adds to the first
+ADDED = [
+    ([BLOCK, "{ servers = [{ host = localhost }] }"], True),
+    ([BLOCK, '{ servers = [{ urls = ["ldap://localhost"] }] }'], True),
+    (['{ servers = [{ host = localhost, search_base_dns = ["dc=x"] }] }', "{ servers = [{ host = localhost }] }"], True),
+    ([BLOCK, "{ servers = [{ name = ldap, host = localhost }] }"], False),
+    ([BLOCK, "{ servers.ldap.host = localhost }"], False),
+    ([BLOCK, "{ servers = [{ port = 1389 }] }"], False),
+    ([BLOCK, '{ servers = [{ name = corp, host = localhost, search_base_dns = ["dc=x"] }] }'], False),
+]
+
+
+@pytest.mark.parametrize(("texts", "warned"), ADDED, ids=[str(place) for place in range(len(ADDED))])
+def test_an_unnamed_server_of_our_own_that_adds_to_another(tmp_path: Path, texts: list[str], warned: bool) -> None:
+    """1.1 of configuration.md: it is called ldap, and tables of equal key merge; the password may go to its host."""
+    told = [str(warning) for warning in load(several(tmp_path, *texts), {}).warnings]
+    said = "b.conf:1:14: servers.ldap: has no name, so it is called ldap and adds to the server at"
+    assert [said in warning for warning in told] == [True] * warned, told
+
+
+NAMED = {
+    "b.yaml": "servers:\n- name: ldap\n  host: localhost\n", "b.json": '{"servers":[{"name":"ldap","host":"localhost"}]}',
+    "b.toml": "uvloop = true\nservers = [{name='ldap',host='localhost'}]",
+}  # fmt: skip
+
+
+def test_one_that_says_so_by_its_name(tmp_path: Path) -> None:
+    """Whatever the kind of file, and as a variable."""
+    [first] = several(tmp_path, BLOCK)
+    for name, text in NAMED.items():
+        (tmp_path / name).write_text(text)
+        assert load([first, tmp_path / name], {}).warnings == ()
+    assert load([first], {"CLEARML__servers": '[{"name":"ldap","host":"localhost"}]'}).warnings == ()
+    (tmp_path / "b.yaml").write_text("servers:\n- host: localhost\n")
+    assert len(load([first, tmp_path / "b.yaml"], {}).warnings) == 1
+
+
+def test_one_file_given_twice(tmp_path: Path) -> None:
+    """By whatever name: its blocks are no other servers the second time."""
+    [file] = several(tmp_path, BLOCK)
+    (tmp_path / "link.toml").symlink_to(file)
+    (tmp_path / "grafana.ini").write_text("[auth.ldap]\nenabled = true\nconfig_file = link.toml")
+    for again in (file, tmp_path / "link.toml", tmp_path / "grafana.ini"):
+        snapshot = load([file, again], {})
+        assert [one.name for one in snapshot.configuration.servers] == ["ldap"]
+        assert [warning.message for warning in snapshot.warnings] == [f"is the same file as {file}, and passed over"]
+
+
 FILES = "root_ca_cert = 'a b'\nclient_cert = 'c'\nclient_key = 'd'\n"
 NO_FILE = "No such file or directory"
 OFF = f"cannot be read: {NO_FILE}; ignored, because neither use_ssl nor start_tls is on"
@@ -274,15 +373,15 @@ LENIENT: list[tuple[str, dict[str, str], list[str], str]] = [
         "root_ca_cert = 5\nclient_cert = 5\nclient_key = 'x'",
         {},
         [
-            "error: servers.ldap.root_ca_cert: expected a path or a list of paths",
-            "error: servers.ldap.client_cert: expected text; write it in quotes",
+            "error: servers.ldap.root_ca_cert: expected a text in quotes, as Grafana does",
+            "error: servers.ldap.client_cert: expected a text in quotes, as Grafana does",
         ],
         "1.1: a wrong type refuses the file",
     ),
     (
         "[[servers.group_mappings]]\norg_role = 'Admin'",
         {},
-        ["warning: servers.ldap.group_mappings.0.group_dn: mapping 1 of block 1 has none: it matches nobody"],
+        ["warning: servers.ldap.group_mappings.0.group_dn: the first mapping of block 1 has none: it matches nobody"],
         "1.2: absent is empty, which no group is",
     ),
     (
@@ -307,7 +406,7 @@ LENIENT: list[tuple[str, dict[str, str], list[str], str]] = [
         [
             "error: servers.A (2).search_base_dns: is needed in block 2",
             "error: servers.a (2).name: there are two of the name A: rename one",
-            "error: servers.a (2).port: expected a whole number",
+            "error: servers.A (2).port: expected a whole number, as Grafana does",
             "warning: servers.A (2).colour: unknown key",
         ],
         "a block of a name that is taken is looked at all the same",

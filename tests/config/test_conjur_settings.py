@@ -138,5 +138,34 @@ def test_the_whole_of_conjur_4(tmp_path: Path) -> None:
     assert not server.ssl_skip_verify, "4: certificates are always verified"
 
 
+ALLOW, NEEDED = "conjur.services.ldap.allow", "is needed: all, or a list of user:NAME and group:NAME"
+NO_ACCOUNT = "conjur.account: is not set, so there is no service: clients name it (CONJUR_ACCOUNT) with each request"
+# variables besides LDAP_URI and CONJUR_AUTHENTICATORS; what is said, in the words of who wrote them
+IN_THEIR_WORDS: list[tuple[dict[str, str], list[str]]] = [
+    ({}, [
+        "LDAP_URI: servers.ldap.search_base_dns: is needed (LDAP_BASE)",
+        f"CONJUR_AUTHENTICATORS: {NO_ACCOUNT} (CLEARML__conjur__account)",
+        f"CONJUR_AUTHENTICATORS: {ALLOW}: {NEEDED} (CLEARML__conjur__services__ldap__allow)",
+    ]),
+    ({"LDAP_BASE": "dc=x", "CLEARML__conjur__account": "a", "CLEARML__conjur__services__ldap__allow": "[]"},
+     [f"CLEARML__conjur__services__ldap__allow: {ALLOW}: {NEEDED}"]),
+    ({"CLEARML__conjur__account": "a", "CLEARML__conjur__services__ldap__allow": "all",
+      "CLEARML__apiserver__auth__fixed_user_providers__ldap__attributes__name": "cn"},
+     ["CLEARML__apiserver__auth__fixed_user_providers__ldap__attributes__name: servers.ldap.search_base_dns: is needed (CLEARML__apiserver__auth__fixed_user_providers__ldap__base_dn)"]),
+    ({"LDAP_BASE": "nonsense", "CLEARML__conjur__account": "a", "CLEARML__conjur__services__ldap__allow": "all"},
+     ["LDAP_BASE: servers.ldap.search_base_dns.0: "]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "expected"), IN_THEIR_WORDS, ids=range(len(IN_THEIR_WORDS)))
+def test_messages_name_conjurs_variables(tmp_path: Path, more: dict[str, str], expected: list[str]) -> None:
+    """configuration.md 1.7: who knows these variables is told of them, and of ours where there are none."""
+    environment = {"LDAP_URI": "ldaps://h", "CONJUR_AUTHENTICATORS": "authn,authn-ldap/ldap", **more}
+    with pytest.raises(ConfigurationError) as caught:
+        load([], environment, working_directory=tmp_path)
+    told = [str(problem) for problem in caught.value.problems]
+    assert [text[: len(start)] for text, start in zip(told, expected, strict=True)] == expected, told
+
+
 def test_the_version_is_ours(tmp_path: Path) -> None:
     assert load_text(tmp_path, HEAD, "a.conf").configuration.conjur.version == gateway.__version__

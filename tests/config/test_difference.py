@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from config_lookup import load_text
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from gateway.config.difference import RESTART_KEYS, changes
 from gateway.config.hold import cut_short, shrinks
 from gateway.config.reading import Content
+from gateway.reload_tried import examine
+from gateway.store.interface import Layer
 
 SERVER = 'servers = [{ name = corp, host = h, search_base_dns = ["dc=x"], bind_dn = "cn=a", bind_password = "planted-1" }]'
 MAPPED = SERVER.replace(" }]", ', group_mappings = [{ group_dn = "cn=x", admin = true }, { group_dn = "cn=y", admin = true }] }]')
@@ -43,6 +50,61 @@ ROWS = [
 def test_changes(tmp_path: Path, proves: str, old: str, new: str, expected: list[str]) -> None:
     before, after = (load_text(tmp_path, text, "a.conf").configuration for text in (old, new))
     assert [str(change) for change in changes(before, after)] == expected, proves
+
+
+FILES = (
+    "state_dir = D/var, tls { cert_file = D/a.pem, key_file = D/a.key }, servers = [{ name = corp, host = h, "
+    'use_ssl = true, search_base_dns = ["dc=x"], root_ca_cert = [D/ca.pem, D/more.pem] }]'
+)
+ADDED = (
+    '+ servers.corp = {"name": "corp", "host": "h", "use_ssl": true, "root_ca_cert": ["D/ca.pem", "D/more.pem"], '
+    '"search_base_dns": ["dc=x"]}'
+)
+ANOTHER = "~ {}: the old content -> another content"
+# what it proves, the configuration before and after with D for the directory, files that change, changes
+OF_FILES = [
+    ("nothing", FILES, FILES, [], []),
+    ("a renewed pair", FILES, FILES, ["a.pem", "a.key"], [ANOTHER.format("tls.cert_file"), ANOTHER.format("tls.key_file")]),
+    ("one of several", FILES, FILES, ["more.pem"], [ANOTHER.format("servers.corp.root_ca_cert")]),
+    ("all of several", FILES, FILES, ["more.pem", "ca.pem"], [ANOTHER.format("servers.corp.root_ca_cert")]),
+    ("another file is told by its name", FILES, FILES.replace("a.key", "ca.pem"), ["ca.pem"],
+        ['~ tls.key_file: "D/a.key" -> "D/ca.pem"', ANOTHER.format("servers.corp.root_ca_cert")]),
+    ("a new server is told as a whole", FILES.partition(", servers")[0], FILES, ["a.pem"],
+        [ADDED, ANOTHER.format("tls.cert_file")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("proves", "old", "new", "touched", "expected"), OF_FILES, ids=[row[0] for row in OF_FILES])
+def test_files_that_keys_name(
+    tmp_path: Path, pem: str, proves: str, old: str, new: str, touched: list[str], expected: list[str]
+) -> None:
+    """DESIGN 4.5: what they hold counts, so a renewed certificate is a change of its key."""
+    for name in ("a.pem", "a.key", "ca.pem", "more.pem"):
+        (tmp_path / name).write_text(pem)
+    before = load_text(tmp_path, old.replace("D/", f"{tmp_path}/"), "a.conf")
+    for name in touched:
+        (tmp_path / name).write_text(f"{pem}\n{pem}")
+    tried = examine([_written(tmp_path, new)], {}, Layer(0, ()), before, before.configuration)
+    assert tried.snapshot is not None, tried.problems
+    assert [str(change).replace(f"{tmp_path}/", "D/").partition(", valid")[0] for change in tried.changes] == expected, proves
+    assert [change.remark.startswith("valid until 20") for change in tried.changes] == [
+        change.path == "tls.cert_file" for change in tried.changes
+    ]
+
+
+def _written(directory: Path, text: str) -> Path:
+    path = directory / "a.conf"
+    path.write_text(text.replace("D/", f"{directory}/"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pem() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def test_a_clear_text_password_is_not_new_each_time(tmp_path: Path) -> None:

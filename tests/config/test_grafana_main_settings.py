@@ -139,8 +139,36 @@ def test_variables_alone(tmp_path: Path) -> None:
     del environment["GF_AUTH_LDAP_ENABLED"]
     snapshot = load([], environment)
     assert (snapshot.configuration.servers, "GF_AUTH_LDAP_CONFIG_FILE" in notes(snapshot)) == ((), True)
-    for others in ("GF_SERVER_ROOT_URL", "GF_AUTH_LDAP_SKIP_ORG_ROLE_SYNC"):
-        assert load([], {others: "true"}).notes == ()
+    assert load([], {"GF_SERVER_ROOT_URL": "true"}).notes == ()
+
+
+# ini, variables, allow_sign_up and skip_org_role_sync in force, what the note says of them
+SWITCHES: list[tuple[str, dict[str, str], tuple[bool, bool], str]] = [
+    ("enabled = true\nskip_org_role_sync = true\nallow_sign_up = false", {}, (False, True), ""),
+    ("enabled = false\nskip_org_role_sync = true", {}, (True, False), ", and skip_org_role_sync does not count"),
+    ("skip_org_role_sync = true", {}, (True, False), ", and skip_org_role_sync does not count"),
+    ("enabled = false\nallow_sign_up = false", {}, (True, False), ", and allow_sign_up does not count"),
+    ("enabled = true\nskip_org_role_sync = true", {"ENABLED": "false"}, (True, False), ", and skip_org_role_sync does not count"),
+    ("enabled = false\nskip_org_role_sync = true", {"ENABLED": "true"}, (True, True), ""),
+    ("enabled = false", {"SKIP_ORG_ROLE_SYNC": "true"}, (True, False), ", and skip_org_role_sync does not count"),
+    ("", {"ALLOW_SIGN_UP": "false"}, (True, False), ", and allow_sign_up does not count"),
+]
+
+
+@pytest.mark.parametrize(("ini", "variables", "expected", "said"), SWITCHES, ids=[str(i) for i in range(len(SWITCHES))])
+def test_switches_count_while_ldap_is_enabled(
+    tmp_path: Path, ini: str, variables: dict[str, str], expected: tuple[bool, bool], said: str
+) -> None:
+    """2.6: Grafana looks at none of the section while it is off; else a mapping would be required of nobody."""
+    (tmp_path / "own.toml").write_text(BLOCK)
+    (tmp_path / "ldap.toml").write_text(BLOCK.replace("127.0.0.1", "named"))
+    (tmp_path / "grafana.ini").write_text(f"[auth.ldap]\nconfig_file = ldap.toml\n{ini}")
+    environment = {f"GF_AUTH_LDAP_{name}": value for name, value in variables.items()}
+    snapshot = load([tmp_path / "own.toml", tmp_path / "grafana.ini"], environment)
+    grafana = snapshot.configuration.grafana
+    assert (grafana.allow_sign_up, grafana.skip_org_role_sync) == expected
+    assert notes(snapshot).count("does not count") == bool(said)
+    assert f"is not read{said}" in notes(snapshot) or not said
 
 
 def test_variables_win_over_the_file(tmp_path: Path) -> None:
@@ -181,6 +209,8 @@ PROBLEMS = [
     ("[auth.ldap]\nenabled = 1\nconfig_file = %(home)s/a", BLOCK, "grafana.ini:3:1: auth.ldap.config_file: %(...)s is not read here"),
     ("[auth.ldap]\nenabled = 1\nconfig_file = none.toml", BLOCK, "none.toml: cannot be read: No such file or directory (D/grafana.ini:3:1 names it)"),
     ("[auth.ldap]\nenabled = 1\nconfig_file = ldap.toml", "", "ldap.toml: servers: no server is defined"),
+    ("[auth.ldap]\nenabled = 1\nconfig_file = grafana.ini", BLOCK, "grafana.ini:3:1: auth.ldap.config_file: names a grafana.ini: expected an ldap.toml"),
+    ("[auth.ldap]\nenabled = 1\nconfig_file = other.INI", BLOCK, "grafana.ini:3:1: auth.ldap.config_file: names a grafana.ini: expected an ldap.toml"),
     ("[auth.ldap]\nenabled = 1\nconfig_file = ldap.toml", "port = [", "ldap.toml:1:9: not valid TOML"),
 ]
 

@@ -183,10 +183,10 @@ ADAPTED: list[tuple[str, list[str]]] = [
     (
         f"{BLOCK}[[servers.group_mappings]]\n[[servers.group_mappings]]\ngroup_dn = ''\norg_role = 'EDITOR'",
         [
-            "/etc/gateway:5:1: servers.ldap.group_mappings.0: mapping 1 of block 1 has neither org_role nor grafana_admin",
-            "/etc/gateway:5:1: servers.ldap.group_mappings.0.group_dn: mapping 1 of block 1 has none: it matches nobody",
-            "/etc/gateway:7:1: servers.ldap.group_mappings.1.group_dn: mapping 2 of block 1 has none: it matches nobody",
-            "/etc/gateway:8:1: servers.ldap.group_mappings.1.org_role: mapping 2 of block 1: expected Viewer, Editor, Admin, None",
+            "/etc/gateway:5:1: servers.ldap.group_mappings.0: the first mapping of block 1 has neither org_role nor grafana_admin",
+            "/etc/gateway:5:1: servers.ldap.group_mappings.0.group_dn: the first mapping of block 1 has none: it matches nobody",
+            "/etc/gateway:7:1: servers.ldap.group_mappings.1.group_dn: the second mapping of block 1 has none: it matches nobody",
+            "/etc/gateway:8:1: servers.ldap.group_mappings.1.org_role: the second mapping of block 1: expected Viewer, Editor, Admin, None",
         ],
     ),
 ]
@@ -198,7 +198,7 @@ def test_what_is_said_of_a_block(text: str, expected: list[str]) -> None:
     problems = Problems()
     tree = read_grafana(text, {}, FILE, problems, Reading())
     assert tree is not None
-    adapted = GrafanaReader(FILE, problems).adapt(tree)
+    adapted = GrafanaReader(FILE, problems, {}).adapt(tree)
     assert [str(problem) for problem in problems.all] == expected
     assert all(item.origin.line for _, item in below(adapted))
 
@@ -207,7 +207,7 @@ def test_what_is_put_in_has_the_place_of_its_table() -> None:
     text = BLOCK.replace("host", "# ") + "root_ca_cert = 'a  b'\n[[servers.group_mappings]]\norg_role = ''\norg_id = 0"
     tree, _ = read(text, {})
     assert tree is not None
-    server = at(GrafanaReader(FILE, Problems()).adapt(tree), "servers.0")
+    server = at(GrafanaReader(FILE, Problems(), {}).adapt(tree), "servers.0")
     assert plain_value(server) == {
         "name": "ldap",
         "host": "no-host.invalid",

@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 
 ROLES = ("None", "Viewer", "Editor", "Admin")
 """Lowest first."""
+PROXY_FIELDS = ("name", "email", "role")
 LEEWAY = 60
 
 
@@ -76,12 +77,14 @@ class AuthProxy:
     sync_ttl: int = 5
     """Minutes."""
     headers_encoded: bool = True
+    names: Mapping[str, str] = field(default_factory=lambda: {it: f"X-WEBAUTH-{it.upper()}" for it in PROXY_FIELDS} | {"login": "X-WEBAUTH-USER"})
+    """Of headers, by what they hold."""
     _synced: dict[tuple[str, ...], float] = field(default_factory=dict)
 
     def request(self, headers: Mapping[str, str], now: float) -> User | None:
         """Who a request is of; None: nobody."""
         found = {name.lower(): value for name, value in headers.items()}
-        login, name, email, role = (self._decoded(found.get(f"x-webauth-{it}", "")) for it in ("user", "name", "email", "role"))
+        login, name, email, role = (self._decoded(found.get(self.names.get(it, "").lower(), "")) for it in ("login", *PROXY_FIELDS))
         if not login:
             return None
         key = (login, name, email, role)
@@ -111,13 +114,16 @@ class AuthJwt:
     allow_assign_grafana_admin: bool = True
     skip_org_role_sync: bool = False
     cache_ttl: int = 600
+    header_name: str = "X-JWT-Assertion"
+    role_attribute_path: str = "role"
+    org_attribute_path: str = "orgs"
     _set: KeySet | None = None
     _until: float = 0.0
 
     def request(self, headers: Mapping[str, str], now: float) -> User | None:
         """Who a request is of; None where another method gets its turn."""
         found = {name.lower(): value for name, value in headers.items()}
-        token = found.get("x-jwt-assertion", "").removeprefix("Bearer ")
+        token = found.get(self.header_name.lower(), "").removeprefix("Bearer ")
         if not token:
             return None
         claims = self._verified(token, now)
@@ -150,10 +156,10 @@ class AuthJwt:
         return found
 
     def _roles(self, claims: Mapping[str, Any]) -> tuple[dict[int, str], bool | None]:
-        role = claims.get("role", "")
+        role = claims.get(self.role_attribute_path, "")
         admin = role == "GrafanaAdmin" if self.allow_assign_grafana_admin else None
         role = "Admin" if role == "GrafanaAdmin" and self.allow_assign_grafana_admin else role
-        labels = claims.get("orgs")
+        labels = claims.get(self.org_attribute_path)
         mapping = self._mapping()
         found: dict[int, str] = {}
         for label in labels if isinstance(labels, list) else []:

@@ -40,7 +40,7 @@ def block(
     **keys: Any,
 ) -> str:
     """One ``[[servers]]``; a key of None is left out, ``extra`` are lines as they stand. ``@PORT@``, ``@LDAPS@``,
-    ``@CA@`` and ``@DIR@`` stand for what only the running directory knows."""
+    ``@STRICT@``, ``@CA@`` and ``@DIR@`` stand for what only the running directory knows."""
     given = {key: value for key, value in {**KEYS, **keys}.items() if value is not None}
     lines = ["[[servers]]", *_lines(given), extra]
     lines += ["[servers.attributes]", *_lines(ATTRIBUTES if attributes is None else attributes)]

@@ -55,6 +55,10 @@ def one(proves: str, toml: str, login: tuple[str, str], expected: Person | str, 
 TLS = {"root_ca_cert": "@CA@", "host": "localhost"}
 LDAPS = {"use_ssl": True, "extra": "port = @LDAPS@", **TLS}
 STARTTLS = {"use_ssl": True, "start_tls": True, **TLS}
+PAIR = {"client_cert": "@DIR@/server.pem", "client_key": "@DIR@/server.key"}
+NO_PAIR = dict.fromkeys(PAIR)
+STRICT = {**LDAPS, **PAIR, "extra": "port = @STRICT@"}
+"""A server that demands a certificate and speaks TLS 1.2 alone, where suites are agreed on by name."""
 SUITES = ["TLS_NO_SUCH_CIPHER", "tls_ecdhe_ecdsa_with_aes_128_gcm_sha256"]
 
 CONNECTION: Final = [
@@ -73,8 +77,12 @@ CONNECTION: Final = [
     one("1.2 ssl_skip_verify", block(**{**LDAPS, "root_ca_cert": None}, ssl_skip_verify=True), NINA, ADMIN),
     one("1.2 min_tls_version in any case", block(**LDAPS, min_tls_version="tls1.3"), NINA, ADMIN),
     one("1.2 min_tls_version unknown: ignored", block(**LDAPS, min_tls_version="SSL3"), NINA, ADMIN),
-    one("1.2 tls_ciphers: any case, unknown ones dropped", block(**LDAPS, tls_ciphers=SUITES), NINA, ADMIN),
-    one("1.2 client_cert and client_key", block(**LDAPS, client_cert="@DIR@/server.pem", client_key="@DIR@/server.key"), NINA, ADMIN),
+    one("1.2 min_tls_version: a server that does not reach it", block(**STRICT, min_tls_version="TLS1.3"), NINA, UNREACHABLE),
+    one("1.2 min_tls_version: a server that just reaches it", block(**STRICT, min_tls_version="TLS1.2"), NINA, ADMIN),
+    one("1.2 tls_ciphers: any case, unknown ones dropped", block(**STRICT, tls_ciphers=SUITES), NINA, ADMIN),
+    one("1.2 tls_ciphers: none that the server has", block(**STRICT, tls_ciphers=["TLS_NO_SUCH_CIPHER", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]), NINA, UNREACHABLE),
+    one("1.2 client_cert and client_key", block(**STRICT), NINA, ADMIN),
+    one("1.2 client_cert: a server that demands one", block(**{**STRICT, **NO_PAIR}), NINA, UNREACHABLE),
     one("1.2 client_cert without client_key: not used", block(**LDAPS, client_cert="/nonexistent"), NINA, ADMIN),
     one("1.2 timeout 0 is 10", block(timeout=0), NINA, ADMIN),
     one("1.1 keys in any case", block(extra="PORT = @PORT@").replace("search_filter", "Search_Filter"), NINA, ADMIN),
@@ -102,9 +110,11 @@ SEARCHING: Final = [
     one("2.2.3 bases in order: the first with a hit", block(search_base_dns=[PEOPLE, f"ou=contractors,{BASE}"]), ("twin", "pw"), person("Viewer", name="First")),
     one("2.2.3 bases in order: turned round", block(search_base_dns=[f"ou=contractors,{BASE}", PEOPLE]), ("twin", "second"), person("Viewer", name="Second")),
     one("2.2.3 the second base", block(search_base_dns=[PEOPLE, f"ou=contractors,{BASE}"]), ("carl", "pw"), EDITOR),
-    one("2.2.3 outside the bases", block(), ("carl", "pw"), INVALID),
+    one("2.2.3 outside the bases", block(search_base_dns=[f"ou=east,{PEOPLE}"]), NINA, INVALID),
     one("2.2.3 two entries in one base refuse (D4; Grafana takes the first)", block(), ("dup", "pw"), INVALID),
     one("2.2.3 two entries: multiple_entries = first is Grafana's way", block(multiple_entries="first"), ("dup", "pw"), VIEWER),
+    one("2.2.3 aliases are never followed", block(), ("carl", "pw"), INVALID),
+    one("2.2.3 aliases are followed when asked for", block((mapping("*", "Viewer"),), dereference_aliases="searching"), ("carl", "pw"), VIEWER),
     one("2.2.3 overlapping bases find one entry twice", block(search_base_dns=[PEOPLE, BASE]), NINA, ADMIN),
     one("2.2.3 a base that does not exist", block(search_base_dns=[f"ou=none,{BASE}"]), NINA, ERROR),
     one("2.2.3 a base that does not exist beside one that does", block(search_base_dns=[PEOPLE, f"ou=none,{BASE}"]), NINA, ERROR),
@@ -155,6 +165,9 @@ GROUP_SEARCH: Final = [
     one("2.5 nested groups are not walked", block((mapping(OUTER, "Admin"), mapping("*", "Viewer"))), NINA, VIEWER),
     one("6 nested groups when asked for", block((mapping(OUTER, "Admin"), mapping("*", "Viewer")), nested_groups=True), NINA, ADMIN),
 ]
+SKIPPED = {
+    "GF_AUTH_LDAP_ENABLED": "true", "GF_AUTH_LDAP_CONFIG_FILE": "@FILE@", "GF_AUTH_LDAP_SKIP_ORG_ROLE_SYNC": "true",
+}  # fmt: skip
 MAPPING: Final = [
     Scenario("2.6 the example", block((mapping(SRE, "Admin"), mapping(DEV, "Editor"), mapping(DEV, "Admin", org_id=2), mapping("*", "Viewer"))), (
         (*NINA, Person({1: "Admin", 2: "Admin"})), (*DORA, Person({1: "Editor", 2: "Admin"})), (*OTTO, VIEWER))),
@@ -182,8 +195,8 @@ MAPPING: Final = [
     one("2.6 grafana_admin is skipped with its mapping", block((mapping(DEV, "Editor"), mapping(SRE, "Admin", grafana_admin=True))), NINA, EDITOR),
     one("2.6 grafana_admin of an open organisation", block((mapping(DEV, "Editor"), mapping(SRE, "Admin", grafana_admin=True, org_id=2))), NINA, Person({1: "Editor", 2: "Admin"}, admin=True)),
     one("1.2 group_dn absent matches nobody", block((mapping(None, "Admin"), mapping("*", "Viewer"))), NINA, VIEWER),
-    one("2.6 skip_org_role_sync: no roles, no flag, no rejection", block((mapping(SRE, "Admin", grafana_admin=True),)), OTTO, person(admin=None), GF_AUTH_LDAP_SKIP_ORG_ROLE_SYNC="true"),
-    one("2.6 skip_org_role_sync: no roles for who has some either", block(), NINA, person(admin=None), GF_AUTH_LDAP_SKIP_ORG_ROLE_SYNC="true"),
+    one("2.6 skip_org_role_sync: no roles, no flag, no rejection", block((mapping(SRE, "Admin", grafana_admin=True),)), OTTO, person(admin=None), **SKIPPED),
+    one("2.6 skip_org_role_sync: no roles for who has some either", block(), NINA, person(admin=None), **SKIPPED),
 ]
 SECRET = {"bind_password": None}
 EXPRESSIONS: Final = [

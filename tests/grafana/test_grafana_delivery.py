@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -51,6 +53,8 @@ ROWS = [
 ]
 NOBODY = Row("kurt", ("chess",), {}, "None")
 """In no group that gives a role."""
+EVERYWHERE = Row("lena", ("everywhere",), dict.fromkeys(range(100, 320), "Editor"), "None")
+"""In more organisations than a header has room for."""
 
 
 def configuration() -> str:
@@ -64,10 +68,11 @@ def configuration() -> str:
         {"group_dn": "guests", "org_role": "None"},
         {"group_dn": "guests", "org_role": "Viewer", "org_id": 2},
         {"group_dn": "boss", "grafana_admin": True},
+        *({"group_dn": "everywhere", "org_role": role, "org_id": org} for org, role in EVERYWHERE.roles.items()),
     ]
     users = [
         {"username": row.name, "groups": list(row.groups), "email": row.email, "name": row.shown or row.name, "password_hash": password_hash("lovelace")}
-        for row in (*ROWS, NOBODY)
+        for row in (*ROWS, NOBODY, EVERYWHERE)
     ]
     rules = [
         {"name": name, "domain": f"{name}.example.com", "policy": "authenticated", "headers": f"grafana-{name}"}
@@ -148,6 +153,17 @@ def test_who_has_no_role_is_not_sent_on(daemon: Daemon) -> None:
     assert event["reason"] == "no group mapping gives a role in Grafana"
 
 
+def test_a_token_without_room_lets_nobody_pass(daemon: Daemon) -> None:
+    """5: an answer without it would be a Grafana that takes the person for nobody. Kept answers too, and other presets
+    are not concerned."""
+    for _ in range(2):
+        answer = ask(daemon, "jwt", EVERYWHERE.name)
+        assert (answer.status, answer.headers["X-JWT-Assertion"]) == (403, None)
+    event = daemon.wait_for_event(action="access", user=EVERYWHERE.name)
+    assert event["reason"] == "the token for the application is longer than identity_headers.max_size"
+    assert ask(daemon, "proxy", EVERYWHERE.name).status == 200
+
+
 def test_the_set_is_for_anybody_and_may_be_kept(daemon: Daemon) -> None:
     """5: kept for less than key_overlap; nothing private in it; only GET and HEAD."""
     answer = daemon.call("/.well-known/jwks.json")
@@ -163,3 +179,19 @@ def test_the_set_is_for_anybody_and_may_be_kept(daemon: Daemon) -> None:
     assert (head.status, head.body, head.headers["ETag"]) == (200, b"", etag)
     refused = daemon.call("/.well-known/jwks.json", method="POST", body="{}")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_store_that_fails_is_no_empty_set(daemon: Daemon) -> None:
+    """A verifier keeps what it has; a set without keys would replace it."""
+    before = daemon.call("/.well-known/jwks.json")
+    with closing(sqlite3.connect(daemon.directory / "state" / "gateway.db", isolation_level=None)) as database:
+        [[key, sealed]] = database.execute("SELECT id, private_sealed FROM signing_keys WHERE purpose = 'jwks'").fetchall()
+        database.execute("UPDATE signing_keys SET private_sealed = ? WHERE id = ?", (bytes(len(sealed)), key))
+        try:
+            failed = daemon.call("/.well-known/jwks.json")
+        finally:
+            database.execute("UPDATE signing_keys SET private_sealed = ? WHERE id = ?", (sealed, key))
+    assert (failed.status, failed.json) == (503, {"error": "the store cannot be used"})
+    assert (failed.headers["Cache-Control"], failed.headers["ETag"]) == ("no-store", None)
+    assert "the key set cannot be told: the stored signing keys do not open" in daemon.log
+    assert daemon.call("/.well-known/jwks.json").body == before.body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,10 +34,29 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def strict(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """The same with the same certificates, and with demands of its own on who connects."""
+    directory = tmp_path_factory.mktemp("strict") / "slapd"
+    with Slapd.start(HARBOR, directory=directory, tls=True) as started:
+        for name in ("ca.pem", "server.pem", "server.key"):
+            shutil.copy(slapd.directory / name, directory / name)
+        file = directory / "slapd.conf"
+        demands = "TLSVerifyClient demand\nTLSCipherSuite NORMAL:-VERS-ALL:+VERS-TLS1.2\ndatabase mdb\n"
+        file.write_text(file.read_text().replace("database mdb\n", demands, 1))
+        started.restart()
+        yield started
+
+
 @asynccontextmanager
-async def login_by(folder: Path, slapd: Slapd, toml: str, environment: dict[str, str]) -> AsyncIterator[Login]:
+async def login_by(
+    folder: Path, slapd: Slapd, strict: Slapd, toml: str, environment: dict[str, str]
+) -> AsyncIterator[Login]:
     """What a gateway that was given this file decides with."""
-    values = {"@PORT@": slapd.port, "@LDAPS@": slapd.ldaps_port, "@CA@": slapd.ca_file, "@DIR@": slapd.directory}
+    values = {
+        "@PORT@": slapd.port, "@LDAPS@": slapd.ldaps_port, "@STRICT@": strict.ldaps_port, "@CA@": slapd.ca_file,
+        "@DIR@": slapd.directory, "@FILE@": folder / "ldap.toml",
+    }  # fmt: skip
 
     def filled(text: str) -> str:
         for name, value in values.items():
@@ -67,9 +87,9 @@ def seen(result: LoginResult, like: Person | str) -> Person | str:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[re.sub(r"[^\w.]+", "-", scenario.proves) for scenario in SCENARIOS])
-async def test_scenario(scenario: Scenario, slapd: Slapd, tmp_path: Path) -> None:
+async def test_scenario(scenario: Scenario, slapd: Slapd, strict: Slapd, tmp_path: Path) -> None:
     """A file that Grafana reads, unedited, decides here as it does there."""
-    async with login_by(tmp_path, slapd, scenario.toml, scenario.environment) as login:
+    async with login_by(tmp_path, slapd, strict, scenario.toml, scenario.environment) as login:
         for username, password, expected in scenario.logins:
             result = await login.check(Attempt(username, password, None, "test"))
             assert seen(result, expected) == expected, (scenario.proves, username, result)

@@ -22,8 +22,11 @@ LINES = [
     ({}, (), "groups: none"),
     ({"uid": []}, (), "groups: none"),
     ({"memberof": [b"cn=a"]}, ("cn=a",), "groups: cn=a"),
-    ({"objectguid": [b"\xff\x00"]}, (), "objectguid=0xff00; groups: none"),
-    ({"sn": ["Björk\n\x1b[31mlevel=error".encode()]}, (), "sn=Björk\\n\\x1b[31mlevel=error; groups: none"),
+    ({"objectguid": [b"\xff\x00"]}, (), "objectguid=(2 octets); groups: none"),
+    ({"blob": [b"\x01hunter2", b"abc"]}, (), "blob=(8 octets) | abc; groups: none"),
+    ({"sn": ["Björk\r\n\u202elevel=error".encode()]}, (), "sn=Björk\\r\\n\\u202elevel=error; groups: none"),
+    ({"memberof": [b"{SSHA}hunter2"]}, ("{SSHA}hunter2", "cn=a"), "groups: (hidden) | cn=a"),
+    ({"gidnumber": [b"$5"], "sn": [b"{x} {}"]}, (), "gidnumber=$5; sn=(hidden); groups: none"),
     ({"userpassword": [b"hunter2"]}, (), "userpassword=(hidden); groups: none"),
     ({"description": [b"{SSHA}hunter2"]}, (), "description=(hidden); groups: none"),
 ]
@@ -37,12 +40,27 @@ def test_line(attributes: dict[str, list[bytes]], groups: tuple[str, ...], expec
 SECRETS = [
     "userPassword", "unicodePwd", "sambaNTPassword", "sambaLMPassword", "ipaNTHash", "krbPrincipalKey", "ntPwdHistory",
     "supplementalCredentials", "userPKCS12", "ms-Mcs-AdmPwd", "msDS-ManagedPassword", "authPassword", "apiToken", "oathSecret",
+    "passphrase", "wifiPassphrase", "passcode", "userPin", "pin", "otpSeed", "totpSeed", "recoveryCodes", "userpass",
+    "cleartextPW", "radiusUserPW", "passwordSalt", "srpVerifier", "userPassword;x-old",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret(name: str) -> None:
     assert "hunter2" not in line({name: [b"hunter2"], name.lower(): [b"hunter2"]})
+
+
+SECRET_VALUES = [
+    "{SSHA}hunter2", "{PBKDF2-SHA512}10000$hunter2", " {CRYPT}$6$hunter2", "$6$salt$hunter2", "$2y$10$hunter2", "$argon2id$v=19$hunter2",
+    "$y$j9T$hunter2", "$apr1$hunter2", "pbkdf2_sha256$1000$hunter2", "otpauth://totp/x?secret=hunter2", "-----BEGIN PRIVATE KEY-----\nhunter2",
+    "{cleartext}hunter2", "{ARGON2}$argon2i$hunter2", "$pbkdf2-sha512$hunter2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", SECRET_VALUES)
+def test_no_secret_in_a_harmless_place(value: str) -> None:
+    told = line({"description": [b"x", value.encode()]}, "cn=a", value)
+    assert ("hunter2" in told, told.count("(hidden)")) == (False, 2)
 
 
 @given(
@@ -52,10 +70,17 @@ def test_no_secret(name: str) -> None:
 def test_one_bounded_printable_line(attributes: dict[str, list[bytes]], groups: list[str]) -> None:
     told = line(attributes, *groups)
     assert told.isprintable()
-    assert len(told) <= 10 * LONGEST_LINE  # an escape is ten characters at most
+    assert len(told) <= LONGEST_LINE
 
 
 def test_it_says_that_it_was_cut() -> None:
     told = line({"uid": [b"n" * 300]}, *(f"cn={number}" for number in range(60)))
     assert "..." in told
     assert told.endswith("cn=49 and 10 more")
+
+
+@pytest.mark.parametrize("letter", ["n", "\U000e0001", "\x85"])
+def test_an_escape_counts_as_it_is_written(letter: str) -> None:
+    """docs/grafana.md: a line has 4000 characters at most."""
+    told = line({"uid": [b"nina"]}, *(letter * 256 for _ in range(50)))
+    assert (len(told), told[-3:]) == (LONGEST_LINE, "...")

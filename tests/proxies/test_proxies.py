@@ -242,6 +242,31 @@ async def check_grafana(site: Site) -> None:
     assert (await site.get("/", HTML, *claims, host="grafana.example.com")).status == 302
 
 
+CLAIMED = ("X-WEBAUTH-USER", "X-WEBAUTH-ROLE", "X-WEBAUTH-EMAIL", "X-WEBAUTH-NAME", "X-WEBAUTH-GROUPS", "X-JWT-Assertion")
+SPELLINGS: list[tuple[str, Callable[[str], list[str]]]] = [
+    ("as it is", lambda name: [name]),
+    ("in another case", lambda name: [name.swapcase()]),
+    ("with _", lambda name: [name.replace("-", "_")]),
+    ("with _ in another case", lambda name: [name.replace("-", "_").swapcase()]),
+    ("with _ in one place", lambda name: [name.replace("-", "_", 1)]),
+    ("twice", lambda name: [name, name]),
+    ("twice in different spellings", lambda name: [name.lower(), name.replace("-", "_")]),
+]
+
+
+async def check_claims_one_by_one(site: Site, told: dict[str, str]) -> None:
+    """grafana.md 4, trap 10: each header that Grafana believes, in each spelling, by itself: nothing of it comes through,
+    and nobody becomes somebody. ``told`` is what Grafana is told of ada; values of tokens differ."""
+    for name, (spelling, spelled) in itertools.product(CLAIMED, SPELLINGS):
+        sent = [(one, f"root{number}") for number, one in enumerate(spelled(name))]
+        seen = (await site.get("/", *sent, site.ada, host="grafana.example.com")).seen
+        found = {key: value for key, value in seen.items() if ("webauth" in key or "assertion" in key) and value}
+        assert found.keys() == told.keys(), (name, spelling)
+        assert all(found[key] == value for key, value in told.items() if value), (name, spelling)
+        assert "root" not in json.dumps(seen), (name, spelling)
+        assert (await site.get("/", *sent, host="grafana.example.com")).status == 401, (name, spelling)
+
+
 # Cookies of the client, {s} is ada's session; what the application is sent of them, lines joined by |
 KEPT: list[tuple[list[str], str]] = [
     (["{s}"], ""),
@@ -340,6 +365,8 @@ async def test_one_proxy(site: Site) -> None:
     await check_upgrades(site)
     await check_connection(site)
     await check_grafana(site)
+    told = {"user": "ada", "name": "Ada Lovelace", "email": "ada@example.com", "groups": "dev,ops"}
+    await check_claims_one_by_one(site, {f"x-webauth-{name}": value for name, value in told.items()})
     await check_what_applications_do_not_get(site)
     await check_who_may_not(site)
     await check_path_tricks(site)
@@ -403,6 +430,7 @@ async def test_signed_tokens_reach_grafana_and_nobody_elses(kind: str, tmp_path:
             claim = json.loads(base64.urlsafe_b64decode(told["x-jwt-assertion"].split(".")[1] + "=="))
             assert (claim["login"], claim["aud"]) == ("ada", "grafana")
             assert (await site.get(path, *claims, *more, host="grafana.example.com")).status == 401
+        await check_claims_one_by_one(site, {"x-jwt-assertion": ""})
 
 
 async def test_clients_behind_a_load_balancer_in_front_of_caddy(tmp_path: Path) -> None:

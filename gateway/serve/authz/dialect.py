@@ -18,8 +18,8 @@ from gateway.grants.lockout import address_key
 from gateway.serve.authz.judge import Judge, Verdict
 from gateway.serve.authz.question import FORWARDED_FOR, Asker, Clients, Headers, Question, read_target, urls_of
 from gateway.serve.authz.reply import ReadyResponse, Reply, refusing
-from gateway.serve.authz.seldom import Seldom
 from gateway.serve.client import peer_of
+from gateway.serve.seldom import Seldom
 from gateway.sessions import Stale
 from gateway.store.interface import StoreError
 
@@ -118,7 +118,10 @@ class Authz:
         """Raises StoreError."""
         target, endpoint = question.target, question.asker.endpoint
         if verdict.outcome is Outcome.PASS:
-            return self.holders.passing(verdict.holder, endpoint, verdict.decision.headers, now)
+            reply = self.holders.passing(verdict.holder, endpoint, verdict.decision.headers, now)
+            if reply is not None:
+                return reply
+            verdict = self._judge.untellable(question, verdict)
         said = answer(
             verdict.outcome, endpoint, method=target.method, caller=caller_of(target.method, question.asker.headers),
             location=self._location(question, verdict), basic=verdict.decision.basic,

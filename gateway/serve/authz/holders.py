@@ -22,7 +22,7 @@ from gateway.bounded import keep
 from gateway.directory.recheck import Standing
 from gateway.identity import LOCAL, fold_name
 from gateway.serve.authz.reply import Reply, passing
-from gateway.serve.authz.seldom import Seldom
+from gateway.serve.seldom import Seldom
 from gateway.sessions import Stale
 from gateway.tokens.conjur import ExpiredConjurToken, InvalidConjurToken
 from gateway.tokens.issuer import Revoked
@@ -166,10 +166,7 @@ class Holders:
             if error.reason == EXPIRED:
                 return None
             raise LookupError("another's token") from None
-        standing = await self._live.freshness.standing(identity, now)
-        if standing is Standing.UNKNOWN:
-            raise Stale
-        if standing is Standing.GONE or identity.actor:
+        if await self._is_gone(identity, now) or identity.actor:
             return None
         return await self._keep(key, self._holder(key, identity), version, ends_at)
 
@@ -193,10 +190,7 @@ class Holders:
             return None
         if (holder := self.known(key, now)) is not None:
             return holder
-        standing = await self._live.freshness.standing(identity, now)
-        if standing is Standing.UNKNOWN:
-            raise Stale
-        if standing is Standing.GONE:
+        if await self._is_gone(identity, now):
             return None
         holder = self._holder(key, identity)
         policies = set(map(fold_name, row.policies))
@@ -212,6 +206,7 @@ class Holders:
         conjur, key, version = self._live.conjur, (digest(text), ""), self._live.store.version()
         if conjur is None:
             raise LookupError("there is no Conjur dialect")
+        await conjur.follow()
         try:
             token = conjur.verify(text, now)
         except ExpiredConjurToken:
@@ -225,19 +220,24 @@ class Holders:
         identity = await conjur.identity_of(token)
         if identity is None or not self._in_realm(identity):
             return None
+        if await self._is_gone(identity, now):
+            return None
+        return await self._keep(key, self._holder(key, identity), version, token.expires_at)
+
+    async def _is_gone(self, identity: Identity, now: int) -> bool:
+        """Whether the directory no longer has somebody. Raises Stale where that is not known, and StoreError."""
         standing = await self._live.freshness.standing(identity, now)
         if standing is Standing.UNKNOWN:
             raise Stale
-        if standing is Standing.GONE:
-            return None
-        return await self._keep(key, self._holder(key, identity), version, token.expires_at)
+        return standing is Standing.GONE
 
     def by_login(self, identity: Identity) -> Holder:
         """Who has just shown their password; not remembered here."""
         return Holder(identity, self._live.access.rules.terms(identity))
 
-    def passing(self, holder: Holder | None, endpoint: Endpoint, preset: str, now: int) -> Reply:
-        """What lets the requests of a holder pass, or of nobody; rendered once, or with each token. Raises StoreError.
+    def passing(self, holder: Holder | None, endpoint: Endpoint, preset: str, now: int) -> Reply | None:
+        """What lets the requests of a holder pass, or of nobody; rendered once, or with each token. None where that has
+        no room. Raises StoreError.
         """
         presets = self._live.access.presets
         token = self._live.grafana.mint(holder.identity, now) if holder and presets.needs_token(preset) else None
@@ -246,9 +246,11 @@ class Holders:
         if reply is None or (token and token is not reply.token):
             text = token.text if token else ""
             headers = presets.render(holder.identity, preset, text) if holder else presets.anonymous(preset)
-            reply = replies[endpoint, preset] = passing(endpoint, headers, token)
             if holder and headers.dropped:
                 self._warn(holder.identity, preset, headers.dropped)
+            if headers.lacks_token:
+                return None
+            reply = replies[endpoint, preset] = passing(endpoint, headers, token)
         return reply
 
     def _in_realm(self, identity: Identity) -> bool:

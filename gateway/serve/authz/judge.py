@@ -17,7 +17,7 @@ from gateway.identity import Identity, fold_name
 from gateway.login import Attempt, Denied, Throttled, Unavailable
 from gateway.serve.authz.holders import Holder, Holders
 from gateway.serve.authz.question import Question
-from gateway.serve.authz.seldom import Seldom
+from gateway.serve.seldom import Seldom
 from gateway.telemetry.audit import new_event
 from gateway.tokens.opaque import PERSONAL_PREFIX, Form, digest, form_of
 
@@ -34,6 +34,7 @@ _LOOKED_UP: Final = (
 )
 """Dialects of ``access_control.accept`` whose tokens are ours only if they are found, and their forms."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_ROOM: Final = "the token for the application is longer than identity_headers.max_size"
 _LONGEST_TARGET: Final = 512
 """Characters of a target in an audit event."""
 _AUTHORIZATION: Final = istr("Authorization")
@@ -239,10 +240,15 @@ class Judge:
         elif not holder.limits.allow(question.target):
             self._audit(question, "outside the limits of the token", holder.identity)
             return Verdict(Outcome.FORBID, final)
-        elif self._presets.refuses(holder.identity, final.headers):
-            self._audit(question, "no group mapping gives a role in Grafana", holder.identity)
+        elif reason := self._presets.refusal(holder.identity, final.headers):
+            self._audit(question, reason, holder.identity)
             return Verdict(Outcome.FORBID, final, holder)
         return Verdict(final.outcome, final, holder)
+
+    def untellable(self, question: Question, verdict: Verdict) -> Verdict:
+        """Of somebody who may pass, and whose token has no room in the answer."""
+        self._audit(question, _NO_ROOM, verdict.holder.identity if verdict.holder else None)
+        return replace(verdict, outcome=Outcome.FORBID)
 
     def _refused(self, case: _Case, given: Presented, reason: str) -> Verdict:
         """What was shown is not good, as can be said without work that would have to be limited."""
