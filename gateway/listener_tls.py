@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -69,6 +72,15 @@ def server_context(certificate: bytes, key: bytes, min_version: str) -> ssl.SSLC
         except (ssl.SSLError, ValueError) as error:
             raise UnusablePair(*_fault(certificate, key, getattr(error, "reason", None))) from None
     return context
+
+
+def validity(certificate: bytes) -> tuple[datetime, datetime] | None:
+    """From when until when the first certificate of a PEM text is valid; None where it holds none."""
+    with warnings.catch_warnings(), suppress(ValueError):
+        warnings.simplefilter("ignore")  # of odd but usable certificates
+        leaf = x509.load_pem_x509_certificates(certificate)[0]
+        return leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    return None
 
 
 def _fault(certificate: bytes, key: bytes, said: str | None) -> tuple[str, str]:

@@ -44,7 +44,7 @@ def tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None:
         case "applied":
             for problem in attempt.problems:
                 log.warning("%s", problem)
-            log.info("configuration applied: %s; changed: %s", status, shown_keys(attempt.changes))
+            log.info("configuration applied: %s; changed: %s", status, shown_list(_with_remarks(attempt.changes)))
             _tell_pending(pending_restart)
         case "unchanged":
             log.info("%s; what is written is in force already", status)
@@ -56,6 +56,12 @@ def tell(attempt: Attempt, status: str, pending_restart: Sequence[str]) -> None:
                 if problem.severity == "error":
                     log.error("reload: %s", problem)
             log.error("%s", status)
+
+
+def _with_remarks(made: Sequence[Change]) -> list[str]:
+    """The changed keys: ``tls.cert_file (valid until 2027-02-20 14:00 UTC)``."""
+    shown = (f"{change.path} ({change.remark})" if change.remark else change.path for change in made)
+    return list(dict.fromkeys(shown))
 
 
 def _tell_pending(keys: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.difference import Change, changes
+from gateway.config.difference import Change, changes, file_changes
 from gateway.config.hold import cut_short, shrinks
 from gateway.config.load import Snapshot, load
 from gateway.config.origin import ConfigurationError, Problem
@@ -51,13 +51,14 @@ def examine(
         if cut is not None and contents[cut].data is None:
             cut = None  # why it cannot be read is among the problems
         return Tried(contents, digest(contents), stored.generation, problems=error.problems, cut=cut)
+    changed = changes(running.written, new.written)
     return Tried(
         new.contents,
         digest(new.contents),
         stored.generation,
         new,
         new.warnings,
-        changes(running.written, new.written),
+        (*changed, *file_changes(new.written, running.contents, new.contents, changed)),
         cut_short(running.contents, new.contents),
         shrinks(running.written, new.written),
     )

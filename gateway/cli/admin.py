@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED
 from gateway.config.schema.units import duration_text
 
-REFUSED: Final = 1
-CONFIGURATION_ERROR: Final = 78
 ADMIN_SOCKET: Final = "admin.sock"
 """In ``state_dir``."""
 PACKAGED: Final = Path("/var/lib/ldap-gateway")
@@ -96,7 +95,7 @@ def guarded(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.
             return command(arguments)
         except NotDone as error:
             print(f"error: {error}", file=sys.stderr)
-            return REFUSED
+            return FAILED
 
     return run
 
@@ -166,9 +165,8 @@ def run_status(arguments: argparse.Namespace) -> int:
     else:
         for name, value in _status_lines(data):
             print(f"{name:16} {value}".rstrip())
-        _print_problems(data["last_reload"]["errors"], "error")
     if data["held"]:
-        return REFUSED
+        return FAILED
     return 0 if data["last_reload_successful"] else CONFIGURATION_ERROR
 
 
@@ -180,6 +178,7 @@ def _status_lines(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("configuration", f"{', '.join(data['files']) or 'environment'}, loaded {data['loaded']}"),
         ("hash", data["hash"]),
         ("last reload", f"{last['outcome']}, by {last['trigger']}, {last['time']}, took {last['seconds']} s"),
+        *(("", f"  error: {_problem_text(problem)}") for problem in last["errors"]),
         ("watching", f"{watch['mode']}, {watch['errors']} errors"),
         *_directory_lines(data["directories"]),
     ]
@@ -307,7 +306,7 @@ def _print_changes(data: Mapping[str, Any], nothing: str) -> int:
         _print_pending(data["pending_restart"])
     if data["outcome"] == "held":
         print(f"held: {data['reason']}", file=sys.stderr)
-        return REFUSED
+        return FAILED
     if not data["changes"]:
         print(nothing)
     return 0
@@ -327,6 +326,10 @@ def _print_pending(keys: Sequence[str]) -> None:
 
 def _print_problems(problems: Sequence[Mapping[str, Any]], severity: str) -> None:
     for problem in problems:
-        place = f"{problem['file']}:{problem['line']}:{problem['column']}" if problem["line"] else problem["file"]
-        path = f"{problem['path']}: " if problem["path"] else ""
-        print(f"{severity}: {place}: {path}{problem['message']}", file=sys.stderr)
+        print(f"{severity}: {_problem_text(problem)}", file=sys.stderr)
+
+
+def _problem_text(problem: Mapping[str, Any]) -> str:
+    place = f"{problem['file']}:{problem['line']}:{problem['column']}" if problem["line"] else problem["file"]
+    path = f"{problem['path']}: " if problem["path"] else ""
+    return f"{place}: {path}{problem['message']}"

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import getpass
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,16 +17,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli import explain_access
-from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
-from gateway.config.load import ConfigurationError, load
+from gateway.cli.config import add_files_option, loaded, print_problems
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED, USAGE
 from gateway.explain import WrongArguments
 from gateway.printable import printable
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
 
-REFUSED: Final = 1
-WRONG_ARGUMENTS: Final = 2
 MAX_LINE: Final = 64 * 1024
 """Octets read of a password."""
 
@@ -94,20 +91,17 @@ def run_search(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, ask: Callable[[Snapshot], _Answer]) -> int:
-    try:
-        snapshot = load(arguments.files, os.environ)
-    except ConfigurationError as error:
-        print_problems(error.problems)
+    if (snapshot := loaded(arguments.files)) is None:
         return CONFIGURATION_ERROR
     print_problems(snapshot.warnings)
     try:
         document, lines, good = ask(snapshot)
     except WrongArguments as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
-        return WRONG_ARGUMENTS
+        return USAGE
     # All but ASCII is escaped: what a directory answers must not reach a terminal as it is.
     print(json.dumps(asdict(document), indent=2) if arguments.json else "\n".join(lines))
-    return 0 if good else REFUSED
+    return 0 if good else FAILED
 
 
 def read_password(arguments: argparse.Namespace) -> str | None:

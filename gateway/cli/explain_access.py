@@ -8,7 +8,6 @@ no proxy could ask about and for people who cannot be told, 78 for a bad configu
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,9 +19,10 @@ from gateway.access.rules import AccessRules, Decision, Reading, Step
 from gateway.access.session_cookies import CookieScopes
 from gateway.access.target import Malformed, Target, auth_request_target
 from gateway.cli.assumed_person import Person, person_of
-from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.cli.config import add_files_option, loaded
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED, USAGE
 from gateway.config.layer import distinct
-from gateway.config.load import ConfigurationError, Snapshot, load
+from gateway.config.load import Snapshot
 from gateway.config.schema import AccessRule
 from gateway.explain import WrongArguments
 from gateway.grants.mapping import Refused
@@ -32,8 +32,6 @@ from gateway.printable import printable
 if TYPE_CHECKING:
     from gateway.access.client_address import Address
 
-REFUSED: Final = 1
-WRONG_ARGUMENTS: Final = 2
 NOBODY: Final = "somebody anonymous"
 _FRAGMENT: Final = re.compile("#.*", re.DOTALL)
 _WORDS: Final = {
@@ -59,10 +57,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain one request."""
-    try:
-        snapshot = load(arguments.files, os.environ)
-    except ConfigurationError as error:
-        print_problems(error.problems)
+    if (snapshot := loaded(arguments.files)) is None:
         return CONFIGURATION_ERROR
     control = snapshot.configuration.access_control
     try:
@@ -84,12 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     explanation = Explanation(snapshot, client)
     for line in explanation.lines(target, who, list(rules.explain(target, client, terms)), decision):
         print(printable(line))
-    return 0 if decision.outcome is Outcome.PASS else REFUSED
+    return 0 if decision.outcome is Outcome.PASS else FAILED
 
 
 def _wrong(text: str) -> int:
     print(f"error: {printable(text)}", file=sys.stderr)
-    return WRONG_ARGUMENTS
+    return USAGE
 
 
 def _described(person: Person | None, token: str) -> str:

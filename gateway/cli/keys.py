@@ -1,12 +1,21 @@
-"""``ldap-gateway keys list|rotate``: the keys that sign the tokens for Grafana, through a running daemon."""
+"""``ldap-gateway keys list|rotate``: the keys behind Grafana's and Conjur's tokens, through a running daemon."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Final
 
-_TIMES: Final = (("signs_from", "signs from"), ("published_until", "published until"))
+_TIMES: Final = (("signs_from", "signs from"), ("counts_until", "counts until"))
+_CAUTIONS: Final = {
+    ("jwks", True): "Grafana refuses everybody until it has fetched the key set again, which takes up to its "
+    "cache_ttl: restart Grafana now",
+    ("conjur", False): "programs that check Conjur tokens by the public key need the new one now",
+    ("conjur", True): "every Conjur token has ended: programs that hold one must authenticate again, and those that "
+    "check tokens by the public key need the new one now",
+}
+"""By purpose, and whether the old keys have ended."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,17 +23,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from gateway.cli.admin import add_state_dir_option, guarded
     from gateway.cli.config import add_files_option
 
-    keys = subparsers.add_parser("keys", help="the keys that sign the tokens for Grafana, and replacing them")
+    keys = subparsers.add_parser("keys", help="the keys behind Grafana's and Conjur's tokens, and replacing them")
     actions = keys.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="print the keys, oldest first")
     listing.add_argument("--format", choices=("text", "json"), default="text")
     listing.set_defaults(run=guarded(run_list))
-    rotate = actions.add_parser("rotate", help="publish a new key, which signs after grafana.jwt.key_overlap")
-    rotate.add_argument("purpose", metavar="PURPOSE", help="jwks: /.well-known/jwks.json")
+    rotate = actions.add_parser("rotate", help="make a new key")
+    rotate.add_argument(
+        "purpose", metavar="PURPOSE",
+        help="jwks: /.well-known/jwks.json, signs after grafana.jwt.key_overlap; conjur: the Conjur API, signs at once",
+    )  # fmt: skip
     rotate.add_argument(
         "--now", action="store_true",
-        help="sign with it at once, and withdraw the others: where one was stolen. Grafana refuses everybody until it "
-        "has fetched the set again",
+        help="sign with it at once, and end the others and all they have signed: where one was stolen. Grafana refuses "
+        "everybody until it has fetched the set again",
     )  # fmt: skip
     rotate.add_argument("--force", action="store_true", help="even where a new key has yet to sign")
     rotate.set_defaults(run=guarded(run_rotate))
@@ -54,4 +66,6 @@ def run_rotate(arguments: argparse.Namespace) -> int:
     fields = {"purpose": arguments.purpose, "now": arguments.now, "force": arguments.force}
     key = ask(arguments, "POST", "/admin/keys/rotate", fields)["key"]
     print(f"{key['id']} is published and signs from {key['signs_from']}.")
+    if caution := _CAUTIONS.get((arguments.purpose, arguments.now)):
+        print(f"warning: {caution}", file=sys.stderr)
     return 0

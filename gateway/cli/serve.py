@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from gateway import __version__
 from gateway.cli.admin import ADMIN_SOCKET
-from gateway.cli.config import CONFIGURATION_ERROR, add_files_option, print_problems
+from gateway.cli.config import add_files_option, print_problems
+from gateway.cli.exit_codes import CONFIGURATION_ERROR, FAILED
 from gateway.config.load import ConfigurationError, Snapshot, load
 from gateway.config.schema import QUICKSTART_HASH, Configuration, Secret
 from gateway.config.watch import Watcher
@@ -30,8 +31,6 @@ from gateway.telemetry.notify import notify, watchdog_interval
 
 log = logging.getLogger("gateway")
 
-CANNOT_START: Final = 1
-"""Exit code where a listener, the store or the audit trail cannot be opened."""
 ADMIN_SOCKET_MODE: Final = 0o600
 """Of the socket by which the command line reaches the daemon (DECISIONS 26)."""
 
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         return CONFIGURATION_ERROR
     except (StoreError, OSError, ValueError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
-        return CANNOT_START
+        return FAILED
     configuration = snapshot.configuration
     try:
         audit = SwitchedAudit(configuration.audit.to)
@@ -158,15 +157,15 @@ class Daemon:
             _on_signal(number, loop, self._stop.set)
         early = asyncio.Event()
         _on_signal(signal.SIGHUP, loop, early.set)
-        for problem in self._snapshot.warnings:
-            log.warning("%s", problem)
         for note in self._snapshot.notes:
             log.info("%s", note)
+        for problem in self._snapshot.warnings:
+            log.warning("%s", problem)
         try:
             runtime = await Runtime.start(self._snapshot, self._audit)
         except (StoreError, OSError, ValueError) as error:
             log.error("cannot start: %s", error)
-            return CANNOT_START
+            return FAILED
         try:
             reloader = Reloader(
                 self._files, dict(os.environ), self._snapshot, runtime, self._audit, self._configure,
@@ -209,7 +208,7 @@ class Daemon:
             await asyncio.sleep(self._http.drain_delay)
         except OSError as error:
             log.error("cannot listen: %s", error.strerror)
-            return 1
+            return FAILED
         finally:
             await asyncio.gather(*(runner.cleanup() for runner in self._runners))
             for task in tasks:

@@ -99,11 +99,11 @@ def run_revoke(arguments: argparse.Namespace) -> int:
         fields = {"user": arguments.user, "kind": arguments.kind}
         data = ask(arguments, "POST", "/admin/sessions/revoke", fields)
         counts = [f"{KINDS.get(kind, kind)} {count}" for kind, count in data["revoked"].items()]
-        counts += [] if arguments.kind else ["ClearML tokens all"]
+        counts += [] if arguments.kind else [f"{kind} all" for kind in data["unlisted"]]
         print(f"revoked of {printable(data['user'])}: {', '.join(counts)}")
         if arguments.kind:
-            print("Their personal tokens, access keys and ClearML tokens still count; tokens revoke --user ends those, "
-                  "too.", file=sys.stderr)  # fmt: skip
+            kept = ", ".join(("personal tokens", "access keys", *data["unlisted"]))
+            print(f"Their {kept} still count; tokens revoke --user ends those, too.", file=sys.stderr)
         print("Their password still logs in, unless the directory refuses it.", file=sys.stderr)
         return 0
     for accessor in arguments.accessors:

@@ -6,6 +6,8 @@ import argparse
 import getpass
 import sys
 
+from gateway.cli.exit_codes import FAILED
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -23,11 +25,11 @@ def run(_: argparse.Namespace) -> int:
         password = getpass.getpass("Password: ")
         if getpass.getpass("Again: ") != password:
             print("The two passwords differ.", file=sys.stderr)
-            return 1
+            return FAILED
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password.strip():
         print("An empty password is never accepted at login.", file=sys.stderr)
-        return 1
+        return FAILED
     print(hash_password(password))
     return 0

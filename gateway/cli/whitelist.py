@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from gateway.cli.exit_codes import FAILED
+
 _AT_ONCE: Final = 200
 """Entries in one request: 200 of the longest addresses are below the daemon's limit on bodies."""
 
@@ -70,7 +72,7 @@ def _change(arguments: argparse.Namespace, action: str, word: str, fields: Mappi
         print("Nothing changed.")
     if not servers:
         print("note: no server is in whitelist mode, so this lets nobody in nor out", file=sys.stderr)
-    return 1 if kept else 0
+    return FAILED if kept else 0
 
 
 def _why(entry: Mapping[str, str], action: str) -> str:

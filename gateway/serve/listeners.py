@@ -19,6 +19,8 @@ SHARED_MODE: Final = 0o660
 """Of a unix socket that proxies of our group use (DECISIONS 27)."""
 HANDSHAKE_SECONDS: Final = 10.0
 """How long a client may take to begin TLS."""
+SHUTDOWN_SECONDS: Final = 3.0
+"""How long a client may take to end TLS, when we have."""
 
 
 async def listen(runner: web.ServerRunner, addresses: Sequence[Address], tls: ssl.SSLContext) -> list[str]:
@@ -64,15 +66,16 @@ class CurrentContext(ssl.SSLContext):
 
 
 class HttpsSite(web.TCPSite):
-    """A TCP listener with TLS, on which a handshake has an end."""
+    """A TCP listener with TLS, on which a handshake has an end, and so has waiting for the other side's farewell."""
 
     def __init__(
         self, runner: web.ServerRunner, host: str | None, port: int, tls: ssl.SSLContext,
-        *, handshake_seconds: float = HANDSHAKE_SECONDS,
+        *, handshake_seconds: float = HANDSHAKE_SECONDS, shutdown_seconds: float = SHUTDOWN_SECONDS,
     ) -> None:  # fmt: skip
         super().__init__(runner, host, port, ssl_context=tls)
         self._address = (host, port)
         self._handshake_seconds = handshake_seconds
+        self._shutdown_seconds = shutdown_seconds
 
     async def start(self) -> None:
         """Open the socket. Raises OSError."""
@@ -83,7 +86,7 @@ class HttpsSite(web.TCPSite):
         self._server = await asyncio.get_running_loop().create_server(
             server, *self._address,
             ssl=self._ssl_context, backlog=self._backlog, reuse_address=True,
-            ssl_handshake_timeout=self._handshake_seconds,
+            ssl_handshake_timeout=self._handshake_seconds, ssl_shutdown_timeout=self._shutdown_seconds,
         )  # fmt: skip
 
 

@@ -249,8 +249,12 @@ def test_commands(tmp_path: Path) -> None:
         for arguments in (("reload",), ("diff",), ("status", "-c", str(file))):
             done = command(*arguments, **where)
             assert done.returncode == 78, (arguments, done)
-            assert f"error: {file}:1:1: lockuot: unknown key" in done.stderr
-            assert f"error: {file}:2:1: admins: " in done.stderr
+            told = done.stdout if arguments[0] == "status" else done.stderr
+            assert f"error: {file}:1:1: lockuot: unknown key" in told
+            assert f"error: {file}:2:1: admins: " in told
+        lines = command("status", **where).stdout.splitlines()
+        failed = next(place for place, line in enumerate(lines) if line.startswith("last reload      failed"))
+        assert [line.split()[:2] for line in lines[failed + 1 : failed + 3]] == [["error:", f"{file}:{n}:1:"] for n in (1, 2)]
 
 
 def test_a_reload_that_the_watcher_has_overtaken(tmp_path: Path) -> None:

@@ -98,6 +98,21 @@ async def test_a_tour_of_tokens(room: Room) -> None:
     assert await run(room, "tokens", "list", "bob") == (0, "", "none\n")
 
 
+async def test_what_of_conjur_is_ended_is_told(room: Room) -> None:
+    """Only while that dialect is on."""
+    file = room.directory / "gateway.conf"
+    before = file.read_text()
+    await room.reload(f"{before}\nconjur.account = myorg\n")
+    try:
+        await room.login("bob")
+        code, out, err = await run(room, "sessions", "revoke", "--user", "bob")
+        assert (code, "personal tokens, access keys, ClearML tokens, Conjur API key and tokens still" in err) == (0, True)
+        code, out, err = await run(room, "tokens", "revoke", "--user", "bob")
+        assert (code, out.endswith(", ClearML tokens all, Conjur API key and tokens all\n")) == (0, True), out
+    finally:
+        await room.reload(before)
+
+
 async def test_a_tour_of_the_lockout(room: Room) -> None:
     wrong = "Basic YWRhOng="  # ada:x
     assert await run(room, "lockout", "list") == (0, "", "none\n")

@@ -145,7 +145,8 @@ def test_lockout_counts_here_too(daemon: Daemon) -> None:
 def test_refused_administration_is_audited(daemon: Daemon) -> None:
     assert daemon.call("/admin/reload", method="POST", basic=("eve", "lovelace")).status == 403
     event = daemon.wait_for_event(action="admin /admin/reload")
-    assert (event["outcome"], event["user"], event["reason"]) == ("failure", "eve", "not an administrator")
+    reason = "not an administrator: admins names neither user:eve nor one of their groups"
+    assert (event["outcome"], event["user"], event["reason"]) == ("failure", "eve", reason)
 
 
 # method, path, body, status, what the answer names

@@ -10,12 +10,14 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
 
 from gateway.cli import main
 from gateway.config.load import ConfigurationError, load
@@ -231,6 +233,35 @@ def test_the_oldest_version_can_be_raised(pairs: Path, oldest: str, welcome: boo
         answer.do_handshake()
 
 
+def test_no_second_handshake_on_a_connection(pairs: Path) -> None:
+    """RFC 5746 aside, it costs us more than the client; be it allowed by OpenSSL's own configuration or age."""
+    context = server_context((pairs / "first.pem").read_bytes(), (pairs / "first.key").read_bytes(), "TLS1.2")
+    context.options |= _ALLOW_CLIENT_RENEGOTIATION
+    with ThreadPoolExecutor(1) as threads, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SECONDS)
+        served = threads.submit(_serve_one, context, listener)
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{listener.getsockname()[1]}", "-tls1_2"],
+            input="R\nQ\n", capture_output=True, text=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        served.result()
+    assert "RENEGOTIATING" in done.stderr
+    assert "no renegotiation" in done.stderr, done.stderr
+    assert done.returncode
+
+
+_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
+"""``SSL_OP_ALLOW_CLIENT_RENEGOTIATION`` of OpenSSL 3; before, it was always so."""
+
+
+def _serve_one(context: ssl.SSLContext, listener: socket.socket) -> None:
+    plain, _ = listener.accept()
+    plain.settimeout(SECONDS)
+    with plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as tls:
+        while tls.recv(4096):
+            pass
+
+
 def test_a_write_through_an_api_needs_no_file(pairs: Path, tmp_path: Path) -> None:
     """What the files held at the last load counts (configuration.md 1.2, DECISIONS 22), for certificates too."""
     for name in ("first.pem", "first.key"):
@@ -261,6 +292,9 @@ def test_a_certificate_is_swapped_under_a_living_connection(tmp_path: Path, pair
 
             daemon.use(pairs, "second")
             daemon.wait_for_certificate(second)
+            daemon.wait_for_event(action="configuration.apply", reason="file", target="tls.cert_file, tls.key_file")
+            end = x509.load_pem_x509_certificate(second.encode()).not_valid_after_utc
+            daemon.wait_for(f"changed: tls.cert_file (valid until {end:%Y-%m-%d %H:%M} UTC), tls.key_file")
             before, sock = kept.sock, kept.sock
             kept.request("GET", "/healthz/live")
             assert kept.getresponse().read()
@@ -291,8 +325,9 @@ def test_plain_http_is_cut_off_and_no_password_is_repeated(daemon: Https) -> Non
     assert daemon.certificate()
 
 
-async def test_a_handshake_has_an_end(pairs: Path) -> None:
-    """A hundred clients that begin and say nothing more are let go; others are served in the meantime."""
+@asynccontextmanager
+async def listening(pairs: Path, **limits: float) -> AsyncIterator[int]:
+    """The port of a listener alone, which answers ``here``."""
     context = server_context((pairs / "first.pem").read_bytes(), (pairs / "first.key").read_bytes(), "TLS1.2")
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
@@ -301,9 +336,15 @@ async def test_a_handshake_has_an_end(pairs: Path) -> None:
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
     try:
-        site = HttpsSite(runner, "127.0.0.1", 0, CurrentContext(lambda: context), handshake_seconds=0.5)
-        await site.start()
-        port = runner.addresses[0][1]
+        await HttpsSite(runner, "127.0.0.1", 0, CurrentContext(lambda: context), **limits).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_handshake_has_an_end(pairs: Path) -> None:
+    """A hundred clients that begin and say nothing more are let go; others are served in the meantime."""
+    async with listening(pairs, handshake_seconds=0.5) as port:
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
         for _, writer in slow[:50]:
             writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # a ClientHello that has begun
@@ -317,8 +358,35 @@ async def test_a_handshake_has_an_end(pairs: Path) -> None:
         for _, writer in slow:
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), SECONDS)
-    finally:
-        await runner.cleanup()
+
+
+async def test_a_farewell_has_an_end(pairs: Path) -> None:
+    """A client that never answers our ``close_notify`` (RFC 8446 6.1) keeps no connection open."""
+    async with listening(pairs, shutdown_seconds=0.5) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context(cafile=str(pairs / "first.pem")).wrap_bio(
+            received, sent, server_hostname="localhost"
+        )
+
+        async def step(do: Callable[[], object]) -> None:
+            while True:
+                try:
+                    do()
+                    return
+                except ssl.SSLWantReadError:
+                    writer.write(sent.read())
+                    received.write(await reader.read(65536))
+                finally:
+                    writer.write(sent.read())
+
+        await step(client.do_handshake)
+        await step(lambda: client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        async with asyncio.timeout(SECONDS):
+            while await reader.read(65536):
+                pass  # without a word
+        writer.close()
+        await writer.wait_closed()
 
 
 def test_the_daemon_stops_beside_unfinished_handshakes(tmp_path: Path, pairs: Path) -> None:

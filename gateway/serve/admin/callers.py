@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from gateway.access.client_address import MalformedAddress
-from gateway.identity import Identity
+from gateway.identity import LOCAL, Account, Identity
 from gateway.login import Attempt, Denied, Failed, LoginResult, Throttled, Unavailable
 from gateway.serve.clearml.authorize import presented, split_basic
 from gateway.serve.clearml.errors import ApiError
@@ -76,8 +76,14 @@ def caller_by_socket(request: web.BaseRequest) -> Caller:
     return Caller("", f"uid {uid}", "", by_socket=True)
 
 
-async def caller_by_credentials(live: Live, request: web.BaseRequest, path: str) -> Caller:
-    """The caller at any other listener, by Basic or Bearer. Raises Refusal."""
+async def caller_by_credentials(
+    live: Live, request: web.BaseRequest, path: str, action: str = "", subject: str = ""
+) -> Caller:
+    """The caller at any other listener, by Basic or Bearer. Raises Refusal.
+
+    ``action`` and ``subject`` are what the audit event of somebody without the right says was wanted, and of whom; by
+    default the path.
+    """
     own_origins = live.configuration.web_origins
     if request.method not in SAFE_METHODS and comes_from_elsewhere(request.headers, own_origins):
         # Browsers add a password that they remember to requests of other sites, too.
@@ -99,8 +105,8 @@ async def caller_by_credentials(live: Live, request: web.BaseRequest, path: str)
     account = identity.account
     caller = Caller(account.server, account.username, str(client or ""), by_socket=False)
     if not identity.grant.admin or identity.actor:
-        by = f", by {identity.actor_label}" if identity.actor else ""
-        audit(live, caller, f"admin {path}", "failure", reason=f"not an administrator{by}")
+        reason = f"not an administrator{f', by {identity.actor_label}' if identity.actor else _who_would_be(account)}"
+        audit(live, caller, action or f"admin {path}", "failure", target=subject, reason=reason)
         raise Refusal(403, "only administrators of the gateway may do this (admins)")
     return caller
 
@@ -112,6 +118,17 @@ def audit(live: Live, caller: Caller, action: str, outcome: str, *, target: str 
         reason=reason, dialect=DIALECT, server=caller.server, user=caller.user, client=caller.client, target=target,
     )  # fmt: skip
     live.audit.write(event)
+
+
+def _who_would_be(account: Account) -> str:
+    """How ``admins`` would name somebody: a server is part of the name, which is easily forgotten (DECISIONS 8).
+
+    Empty for services, which it cannot name.
+    """
+    if not account.server:
+        return ""
+    name = account.username if account.server == LOCAL else f"{account.server}/{account.username}"
+    return f": admins names neither user:{name} nor one of their groups"
 
 
 async def _by_token(live: Live, token: str) -> Identity:
@@ -127,8 +144,9 @@ def _admitted(result: LoginResult) -> Identity:
             raise Refusal(401, "wrong name or password", _ASK)
         case Throttled(retry_after):
             raise Refusal(429, "too many failures from this address", {"Retry-After": str(retry_after)})
-        case Unavailable(retry_after=retry_after):
-            raise Refusal(503, "the login cannot be decided now", {"Retry-After": str(retry_after)})
+        case Unavailable(server=server, retry_after=retry_after):
+            why = f": server {server} cannot be asked" if server else ""
+            raise Refusal(503, f"the login cannot be decided now{why}", {"Retry-After": str(retry_after)})
         case Failed():
             raise Refusal(500, "the directory answered in an unforeseen way; see the log")
     return result

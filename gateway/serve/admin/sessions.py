@@ -6,8 +6,8 @@
                                  pages: where ``next`` is not empty, ``?after=`` it there is more. ``ends``: if nobody
                                  uses it; ``expires``: in any case
 ``POST /admin/sessions/revoke``  ``{"accessor": "..."}``: that one; ``{"user": "...", "kind": "session"}``: all of a
-                                 kind; ``{"user": "..."}``: everything, ClearML tokens included. Answers how many
-                                 of each kind were ended
+                                 kind; ``{"user": "..."}``: everything, ``unlisted`` included. Answers how many of each
+                                 kind were ended; for a user also ``unlisted``: what nobody keeps a list of
 ===============================  ===================================================================================
 """
 
@@ -66,7 +66,12 @@ async def revoke(call: Call) -> Answer:
         ended.update(await _revoke_all(call.live, person, kind, now))
     # Whether or not there was something, so that the record shows what was asked for.
     audit(call.live, call.caller, "token.revoke", "success", target=f"{label}: every {kind or 'token'}")
-    return 200, {"user": label, "revoked": ended}
+    return 200, {"user": label, "revoked": ended, "unlisted": _unlisted(call.live)}
+
+
+def _unlisted(live: Live) -> list[str]:
+    """What people may hold besides, in words."""
+    return ["ClearML tokens", *(["Conjur API key and tokens"] if live.conjur else [])]
 
 
 async def _revoke_one(call: Call, accessor: object) -> Answer:
