@@ -54,12 +54,14 @@ class Application:
             return await self._answer(live, request, owner, target)
 
     async def handle_by_admin_socket(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request of the command line: nothing but ``/admin/`` and health is here."""
+        """Answer one request of the command line: nothing but ``/admin/``, Grafana's diagnostics and health is here."""
         owner, target = dispatch(parse_target(request.raw_path))
         await self._receive(request, owner)
         with self._runtime.request() as live:
             if owner is Owner.ADMIN:
                 return await self._admin.answer(live, request, target, by_socket=True)
+            if owner is Owner.GRAFANA:
+                return await self._grafana.answer(live, request, target, by_socket=True)
             if owner not in (Owner.LIVE, Owner.READY):
                 owner = Owner.NOBODY
             return await self._answer(live, request, owner, target)
@@ -81,7 +83,7 @@ class Application:
             case Owner.VAULTS:
                 return await vaults.answer(live, request, target)
             case Owner.GRAFANA:
-                return await self._grafana.answer(live, request, target)
+                return await self._grafana.answer(live, request, target, by_socket=False)
             case Owner.CONJUR:
                 return await self._conjur.answer(live, request, target)
             case Owner.AUTHZ:

@@ -1,4 +1,7 @@
-"""``/openapi.yaml``: the description of everything this daemon answers, written by hand."""
+"""``/openapi.yaml``: the description of what this daemon answers, written by hand.
+
+Not of the Vault and Conjur dialects: their clients have those programs' own documents.
+"""
 
 from __future__ import annotations
 

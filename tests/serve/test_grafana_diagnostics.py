@@ -7,9 +7,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,10 @@ import yaml
 
 from gateway.directory.local_users import hash_password
 from gateway.serve.openapi import DOCUMENT
+from tests.admin_client import by_socket
 from tests.daemon import Daemon, running
 from tests.directories.slapd import BASE_DN, COMPANY, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.directories.test_openldap_states import OTHERS, PERSON, STATES_LDIF, PolicySlapd
 
 GROUPS = f"ou=groups,{BASE_DN}"
 ADMIN = ("root", "lovelace")
@@ -94,9 +99,9 @@ class Site:
         return self.get(path, method="POST", body="")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    directory = tmp_path_factory.mktemp("diagnostics")
+@contextmanager
+def site_in(directory: Path) -> Iterator[Site]:
+    """A daemon that was given ``LDAP_TOML``, on a slapd of its own."""
     with Slapd.start(COMPANY, directory=directory / "slapd") as slapd, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens
         text = LDAP_TOML.replace("PORT", str(slapd.port)).replace("CLOSED", str(closed.getsockname()[1]))
@@ -105,6 +110,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         files[1].write_text(json.dumps(OWN))
         with running(directory, files=files) as daemon:
             yield Site(daemon, slapd, files)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_in(tmp_path_factory.mktemp("diagnostics")) as opened:
+        yield opened
 
 
 def attribute(configured: str, value: str) -> dict[str, str]:
@@ -215,6 +226,42 @@ def test_callers(site: Site, sent: dict[str, Any], status: int, message: str) ->
         assert site.get(path, method=method, **sent) == (status, {"message": message})
 
 
+# method, path, action, whom
+REFUSED = [
+    ("GET", "status", "directory.status", ""),
+    ("GET", "j%C3%BCrgen", "directory.look_up", "jürgen"),
+    ("GET", "status%FF", "directory.look_up", "status\N{REPLACEMENT CHARACTER}"),
+    ("GET", "a" * 2000, "directory.look_up", "a" * 256),
+    ("POST", "sync/ldap%2Fseven", "directory.sync", "ldap/seven"),
+    ("POST", "reload", "configuration.reload", ""),
+    ("DELETE", "alan", "admin /api/admin/ldap/alan", ""),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "action", "whom"), REFUSED, ids=[f"{row[0]} {row[2]}" for row in REFUSED])
+def test_refusals_are_audited_as_answers_are(site: Site, method: str, path: str, action: str, whom: str) -> None:
+    """DECISIONS 33: one action for one question, whoever asks; and what somebody lacks is told as ``admins`` has it."""
+    for user, password, server, name in (("alan", "enigma", "ldap", "ldap/alan"), ("ada", "lovelace", "local", "ada")):
+        assert site.get(path, method=method, basic=(user, password))[0] == 403
+        event = site.daemon.wait_for_event(action=action, user=user, outcome="failure", target=whom)
+        assert event["server"] == server
+        assert event["reason"] == f"not an administrator: admins names neither user:{name} nor one of their groups"
+
+
+def test_the_admin_socket(site: Site) -> None:
+    """DECISIONS 26: the way in where every administrator's own directory is what is down."""
+    directory = site.daemon.directory
+    blocks = by_socket(directory, f"{PREFIX}/status")
+    assert (blocks.status, [one["available"] for one in blocks.json]) == (200, [True, False])
+    person = by_socket(directory, f"{PREFIX}/grace")
+    assert (person.status, person.json["login"]["ldapValue"]) == (200, "grace")
+    assert by_socket(directory, f"{PREFIX}/reload", "POST").json == {"message": "LDAP config reloaded"}
+    assert by_socket(directory, f"{PREFIX}/sync/nobody", "POST").json == {"message": "user not found"}
+    assert by_socket(directory, f"{PREFIX}/status", "PUT").status == 405
+    assert by_socket(directory, "/auth.login").status == 404
+    assert site.daemon.wait_for_event(action="directory.look_up", user=f"uid {os.geteuid()}", target="ldap/grace")
+
+
 def test_cookies_and_other_sites(site: Site) -> None:
     """DECISIONS 29: a cookie is nobody here, and what another site made a browser send does nothing."""
     token = site.daemon.token(*ADMIN)
@@ -283,6 +330,9 @@ def test_servers_that_bind_as_the_person(site: Site) -> None:
         assert site.post("reload")[0] == 200
 
 
+NOT_IN = (400, {"message": "User not found in LDAP, or not let in any more. What was issued to them counts no longer"})
+
+
 def test_sync(site: Site) -> None:
     """3: 200, 404, and 400 of who has gone; what they hold is refused from then on (traps 12, 13)."""
     unknown = (404, {"message": "user not found"})
@@ -299,10 +349,9 @@ def test_sync(site: Site) -> None:
     assert site.daemon.user(token)["name"] == "Seven Söhne"
     with site.slapd.administration() as connection:
         connection.delete(dn)
-    gone = site.post("sync/seven")
-    assert gone == (400, {"message": "User not found in LDAP, or not let in any more. What was issued to them counts no longer"})
+    assert site.post("sync/seven") == NOT_IN
     assert site.daemon.call("/users.get_current_user", bearer=token).status == 401
-    assert site.post("sync/seven") == gone
+    assert site.post("sync/seven") == NOT_IN
     assert site.daemon.wait_for_event(action="directory.sync", outcome="failure", target="ldap/seven", user="root")
 
 
@@ -312,14 +361,15 @@ def test_a_flood_is_bounded_and_logins_go_on(site: Site) -> None:
     try:
         with ThreadPoolExecutor(80) as threads:
             answers = [threads.submit(site.get, "alan") for _ in range(80)]
-            refused = [threads.submit(site.daemon.login, *ADMIN) for _ in range(3)]
-            assert [one.result().status for one in refused] == [200] * 3
+            logins = [threads.submit(site.daemon.login, *ADMIN) for _ in range(3)]
+            assert [one.result().status for one in logins] == [200] * 3
+            turned_away = islice(as_completed(answers, timeout=20), 80 - 36)
+            assert {answer.result()[0] for answer in turned_away} == {429}
             site.slapd.resume()
             found = [answer.result()[0] for answer in answers]
     finally:
         site.slapd.resume()
-    assert set(found) == {200, 429}
-    assert found.count(200) == 4 + 32
+    assert sorted(found) == [200] * (4 + 32) + [429] * (80 - 36)
 
 
 def test_a_dead_directory(site: Site) -> None:
@@ -331,10 +381,36 @@ def test_a_dead_directory(site: Site) -> None:
         assert (status, "could not be asked" in data["message"]) == (503, True)
         assert site.post("sync/bob") == (503, {"message": "The server of this user could not be asked; see the log"})
         assert site.get("status")[1][0]["available"] is False
+        assert by_socket(site.daemon.directory, f"{PREFIX}/status").json[0]["available"] is False
+        told = (503, {"message": "the login cannot be decided now: server ldap cannot be asked"})
+        assert site.get("status", basic=("grace", "cobol-1959")) == told
     finally:
         site.slapd.run()
-    assert site.get("status")[1][0]["available"] is True
+    began = time.monotonic()
+    while not site.get("status")[1][0]["available"]:  # an answer is everybody's for a second
+        assert time.monotonic() - began < 20
     assert SERVICE_PASSWORD not in site.daemon.log
+
+
+# who, whether barred
+BARRED = [("ended", True), ("early", True), ("alan", False), ("grace", True)]
+
+
+def test_whom_the_gateway_lets_in_with_no_password(tmp_path: Path) -> None:
+    """3: ``isDisabled`` of people below the search base: by the directory's word, and the service account itself."""
+    own, toml = tmp_path / "own.yaml", tmp_path / "ldap.toml"
+    people = [PERSON.format(uid=uid, base=BASE_DN, state=OTHERS[uid]) for uid in ("ended", "early")]
+    with PolicySlapd.start(COMPANY, STATES_LDIF, *people, directory=tmp_path / "slapd") as slapd:
+        own.write_text(json.dumps(OWN))
+        block = LDAP_TOML.split("\n\n")[0].replace("PORT", str(slapd.port))
+        block = block.replace(SERVICE_DN, f"uid=grace,ou=people,{BASE_DN}").replace(SERVICE_PASSWORD, "cobol-1959")
+        toml.write_text(block)
+        with running(tmp_path, files=[toml, own]) as daemon:
+            for login, barred in BARRED:
+                answer = daemon.call(f"{PREFIX}/{login}", basic=ADMIN)
+                assert answer.status == 200, login
+                conforms("{login}", answer.json)
+                assert (answer.json["login"]["ldapValue"], answer.json["isDisabled"]) == (login, barred)
 
 
 def test_without_servers(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""DECISIONS 28: ``/openapi.yaml`` names every route and no other, and the running daemon answers as it says."""
+"""DECISIONS 28: ``/openapi.yaml`` names every route of every dialect but Vault and Conjur, and no other, and the running
+daemon answers as it says."""
 
 from __future__ import annotations
 
@@ -75,6 +76,22 @@ def test_every_route_and_no_other() -> None:
     assert len(ids) == len(set(ids))
     assert OPENAPI["info"]["version"] == __version__
     assert OPENAPI["components"]["securitySchemes"]["cookie"]["name"] == "clearml_token_basic"
+
+
+# what stands for all paths of a dialect, whose it is, where it is described
+ELSEWHERE = [
+    ("/v1/", Owner.VAULT, "vault"), ("/authn/", Owner.CONJUR, "conjur"), ("/authn-ldap/", Owner.CONJUR, "conjur"),
+    ("/api/authn-ldap/", Owner.CONJUR, "conjur"), ("/whoami", Owner.CONJUR, "conjur"),
+    ("/authenticators", Owner.CONJUR, "conjur"), ("/info", Owner.CONJUR, "conjur"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "owner", "page"), ELSEWHERE)
+def test_it_says_what_it_leaves_out(path: str, owner: Owner, page: str) -> None:
+    said = OPENAPI["info"]["description"].rpartition("Not here")[2]
+    assert f"`{path}`" in said
+    assert f"`docs/{page}.md`" in said
+    assert dispatch(parse_target(path))[0] is owner
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

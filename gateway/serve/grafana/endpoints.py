@@ -1,7 +1,7 @@
 """The four questions of Grafana's LDAP diagnostics (grafana.md 3).
 
-However many administrators ask, ``CONNECTS`` connections are tested and ``LOOK_UPS`` people looked up at once, and
-those who ask for the status while it is being tested get the same answer.
+However many administrators ask, ``LOOK_UPS`` people are looked up at once, and tests of servers are shared
+(``directory/reachable.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gateway.directory.reachable import unreachable_because
 from gateway.directory.realm import Outcome
 from gateway.directory.recheck import Standing
 from gateway.identity import LOCAL
@@ -20,6 +19,7 @@ from gateway.login import MAX_SHOWN
 from gateway.serve.admin.callers import Caller, Refusal, audit
 from gateway.serve.admin.people import known_person, label_of
 from gateway.serve.grafana.views import person_view, server_view
+from gateway.slots import Full, Slots
 
 if TYPE_CHECKING:
     from gateway.directory.bind import DirectoryServer
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Answer = tuple[int, Any]
 """Status and what becomes JSON."""
 
-CONNECTS: Final = 16
 LOOK_UPS: Final = 4
 MOST_WAITING: Final = 32
 """Look-ups that may wait."""
@@ -48,19 +47,14 @@ class Diagnostics:
 
     def __init__(self, reloader: Reloader) -> None:
         self._reloader = reloader
-        self._tests: dict[int, asyncio.Task[list[dict[str, Any]]]] = {}
-        """Under way, by generation."""
-        self._slots = asyncio.Semaphore(LOOK_UPS)
-        self._waiting = 0
+        self._slots = Slots(LOOK_UPS, MOST_WAITING)
 
     async def status(self, live: Live, caller: Caller) -> Answer:
         """Whether the servers can be connected to: one entry for each, in order."""
         audit(live, caller, "directory.status", "success")
-        test = self._tests.get(live.generation)
-        if test is None:
-            test = self._tests[live.generation] = asyncio.create_task(_test(live))
-            test.add_done_callback(lambda _: self._tests.pop(live.generation, None))
-        return 200, await asyncio.shield(test)
+        servers = live.configuration.servers
+        problems = await asyncio.gather(*map(live.reachability.unreachable_because, servers))
+        return 200, list(map(server_view, servers, problems))
 
     async def person(self, live: Live, caller: Caller, login: str) -> Answer:
         """What the servers of the realm know of a login, without its password. Raises Refusal 400, 404, 429, 503."""
@@ -78,18 +72,12 @@ class Diagnostics:
         disabled, told = verdict.outcome is not Outcome.OK, not live.configuration.grafana.skip_org_role_sync
         return 200, person_view(server, verdict.found, verdict.account, disabled=disabled, told=told)
 
-    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
-        if self._waiting >= MOST_WAITING:
-            raise Refusal(429, "Too many look-ups at once", {"Retry-After": "1"})
-        self._waiting += 1
+    async def _in_turn(self, work: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            return await work()
-        finally:
-            self._slots.release()
+            async with self._slots:
+                return await work()
+        except Full:
+            raise Refusal(429, "Too many look-ups at once", {"Retry-After": "1"}) from None
 
     async def reload(self, live: Live, caller: Caller) -> Answer:
         """Reload all of the configuration; whatever is wrong with it, the one in force stays. Raises Refusal 500."""
@@ -132,17 +120,6 @@ async def _known(live: Live, who: str) -> list[IdentityRow]:
         return await known_person(live.store, who)
     except Refusal as refusal:
         raise Refusal(refusal.status, "user not found" if refusal.status == 404 else refusal.text) from None
-
-
-async def _test(live: Live) -> list[dict[str, Any]]:
-    slots = asyncio.Semaphore(CONNECTS)
-
-    async def view(place: int) -> dict[str, Any]:
-        server = live.configuration.servers[place]
-        async with slots:
-            return server_view(server, await unreachable_because(server))
-
-    return await asyncio.gather(*map(view, range(len(live.configuration.servers))))
 
 
 def _looks_up(server: DirectoryServer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.serve.authz.seldom import MOST, SECONDS, Seldom
+from gateway.serve.seldom import MOST, SECONDS, Seldom
 
 
 def test_once_in_a_while_with_how_many_were_not() -> None:
