@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from demo import conjur_login, grafana
-from demo.forward_auth import SETTINGS, ForwardAuth
+from demo import conjur_login, forward_auth, grafana
+from demo.conjur_login import ConjurTour
+from demo.forward_auth import ForwardAuthTour
+from demo.grafana import GrafanaTour
+from demo.steps import Tour
 from demo.vault_login import ENVIRONMENT, VaultTour
-from demo.vaults import GROUP, Tour
+from demo.vaults import GROUP, VaultsTour
 from tests.daemon import Daemon, running
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd
 
@@ -107,56 +112,16 @@ def tour(title: str, folder: Path, environment: dict[str, str], steps: tuple[Ste
         return [step for step in steps if not take(daemon, step)]
 
 
-def vaults_and_keys(folder: Path, environment: dict[str, str]) -> list[str]:
-    """Run the tour of vaults and keys; returns what went wrong."""
+def walked(
+    title: str, folder: Path, begin: Callable[[Daemon], Tour], environment: dict[str, str], files: Sequence[Path] = ()
+) -> list[str]:
+    """Walk a tour on a daemon of its own; returns what went wrong."""
     folder.mkdir()
-    print("ClearML dialect, vaults and access keys:", flush=True)
-    with running(folder, environment=environment) as daemon:
-        tour = Tour(daemon, [])
-        tour.vaults()
-        tour.keys()
-    return tour.wrong
-
-
-def forward_auth(folder: Path, environment: dict[str, str]) -> list[str]:
-    """Run the tour of forward auth; returns what went wrong."""
-    folder.mkdir()
-    print("Forward auth, asked as nginx asks:", flush=True)
-    with running(folder, environment={**environment, **SETTINGS}) as daemon:
-        tour = ForwardAuth(daemon, [])
-        tour.walk()
-    return tour.wrong
-
-
-def vault_dialect(folder: Path, slapd: Slapd) -> list[str]:
-    """Run the tour of the Vault dialect, on a daemon that knows no directory yet; returns what went wrong."""
-    folder.mkdir()
-    print("Vault dialect, from nothing to a token:", flush=True)
-    with running(folder, environment=ENVIRONMENT) as daemon:
-        tour = VaultTour(daemon, slapd.url, [])
-        tour.walk()
-    return tour.wrong
-
-
-def conjur_dialect(folder: Path, environment: dict[str, str]) -> list[str]:
-    """Run the tour of the Conjur dialect; returns what went wrong."""
-    folder.mkdir()
-    print("Conjur dialect, from a password to a token:", flush=True)
-    with running(folder, environment={**environment, **conjur_login.SETTINGS}) as daemon:
-        tour = conjur_login.ConjurTour(daemon, [])
-        tour.walk()
-    return tour.wrong
-
-
-def grafana_dialect(folder: Path, slapd: Slapd) -> list[str]:
-    """Run the tour of Grafana on the file that it has read so far; returns what went wrong."""
-    folder.mkdir()
-    print("Grafana, from its own ldap.toml:", flush=True)
-    grafana.write_ldap_toml(folder / "ldap.toml", slapd.host, slapd.port)
-    with running(folder, files=[folder / "ldap.toml"], environment=grafana.SETTINGS) as daemon:
-        tour = grafana.GrafanaTour(daemon, [])
-        tour.walk()
-    return tour.wrong
+    print(title, flush=True)
+    with running(folder, files=files, environment=environment) as daemon:
+        taken = begin(daemon)
+        taken.walk()
+    return taken.wrong
 
 
 def main() -> int:
@@ -165,11 +130,26 @@ def main() -> int:
         folder = Path(name)
         wrong = tour("ClearML dialect, groups by memberOf:", folder / "one", configuration(slapd), STEPS)
         wrong += tour("ClearML dialect, POSIX groups:", folder / "two", posix_configuration(slapd), POSIX_STEPS)
-        texts = vaults_and_keys(folder / "three", configuration(slapd))
-        texts += forward_auth(folder / "four", configuration(slapd))
-        texts += vault_dialect(folder / "five", slapd)
-        texts += conjur_dialect(folder / "six", configuration(slapd))
-        texts += grafana_dialect(folder / "seven", slapd)
+        texts = walked(
+            "ClearML dialect, vaults and access keys:", folder / "three", VaultsTour, configuration(slapd)
+        )
+        texts += walked(
+            "Forward auth, asked as nginx asks:", folder / "four", ForwardAuthTour,
+            {**configuration(slapd), **forward_auth.SETTINGS},
+        )  # fmt: skip
+        # A daemon that knows no directory yet.
+        texts += walked(
+            "Vault dialect, from nothing to a token:", folder / "five", partial(VaultTour, url=slapd.url), ENVIRONMENT
+        )
+        texts += walked(
+            "Conjur dialect, from a password to a token:", folder / "six", ConjurTour,
+            {**configuration(slapd), **conjur_login.SETTINGS},
+        )  # fmt: skip
+        grafana.write_ldap_toml(folder / "ldap.toml", slapd.host, slapd.port)
+        texts += walked(
+            "Grafana, from its own ldap.toml:", folder / "seven", GrafanaTour, grafana.SETTINGS,
+            files=[folder / "ldap.toml"],
+        )  # fmt: skip
     texts += [f"{step.login} ({step.says}): expected {step.name or 'a refusal'} {step.role}" for step in wrong]
     for text in texts:
         print(f"WRONG: {text}", file=sys.stderr)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tests.daemon import Answer, Daemon
+from demo.steps import Tour
+from tests.daemon import Answer
 
 ALAN = ("alan", "enigma")
 GRACE = ("grace", "cobol-1959")
@@ -27,12 +27,8 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@dataclass
-class ConjurTour:
-    """Walks through one daemon; ``wrong`` names the steps that went otherwise."""
-
-    daemon: Daemon
-    wrong: list[str]
+class ConjurTour(Tour):
+    """From a password to a token, and to what it opens."""
 
     def login(self, person: tuple[str, str], address: str = SERVICE) -> Answer:
         """Name and password for an API key."""
@@ -51,12 +47,6 @@ class ConjurTour:
         """nginx asks about a page of ``host``, on behalf of a program with a token."""
         asked = {"X-Original-URL": f"https://{host}/", "X-Original-Method": "GET", "X-Forwarded-For": "192.0.2.1"}
         return self.daemon.call("/api/authz/auth-request", headers=asked, bearer=base64.b64encode(token).decode())
-
-    def step(self, says: str, found: object, expected: object) -> None:
-        """Print what came back."""
-        print(f"  {says:58} {found}")
-        if found != expected:
-            self.wrong.append(f"{says}: expected {expected}, found {found}")
 
     def walk(self) -> None:
         """From a password to a token, and to what it opens."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import Any
 
+from demo.steps import Tour
 from tests.admin_client import by_socket
-from tests.daemon import Answer, Daemon
+from tests.daemon import Answer
 
 PORTAL = "https://auth.example.com"
 APPLICATION = "https://app.example.com"
@@ -23,12 +23,8 @@ SETTINGS = {
 BROWSER = {"Accept": "text/html"}
 
 
-@dataclass
-class ForwardAuth:
-    """Walks through one daemon as nginx does; ``wrong`` names the steps that went otherwise."""
-
-    daemon: Daemon
-    wrong: list[str]
+class ForwardAuthTour(Tour):
+    """As nginx asks."""
 
     def ask(self, path: str, headers: dict[str, str]) -> Answer:
         """The question of nginx about a path of the application."""
@@ -41,12 +37,6 @@ class ForwardAuth:
         if cookie:
             headers["Cookie"] = cookie
         return self.daemon.call(path, method="POST", body=json.dumps(fields), headers=headers)
-
-    def step(self, says: str, found: object, expected: object) -> None:
-        """Print what came back."""
-        print(f"  {says:46} {found}")
-        if found != expected:
-            self.wrong.append(f"{says}: expected {expected}, found {found}")
 
     def walk(self) -> None:
         """From nobody to a session, a token, and the end of both."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.daemon import Answer, Daemon
+from demo.steps import Tour
+from tests.daemon import Answer
 from tests.directories.slapd import BASE_DN, SERVICE_DN, SERVICE_PASSWORD
 
 PORTAL = "https://auth.example.com"
@@ -65,18 +65,8 @@ def write_ldap_toml(file: Path, host: str, port: int) -> None:
     file.write_text(LDAP_TOML.format(host=host, port=port, bind_dn=SERVICE_DN, base=BASE_DN, groups=GROUPS))
 
 
-@dataclass
-class GrafanaTour:
-    """Walks through one daemon; ``wrong`` names the steps that went otherwise."""
-
-    daemon: Daemon
-    wrong: list[str]
-
-    def step(self, says: str, found: object, expected: object) -> None:
-        """Print what came back."""
-        print(f"  {says:46} {found}")
-        if found != expected:
-            self.wrong.append(f"{says}: expected {expected}, found {found}")
+class GrafanaTour(Tour):
+    """Two people, two organisations."""
 
     def ask(self, host: str, person: tuple[str, str]) -> Answer:
         """The proxy in front of a Grafana asks who calls."""

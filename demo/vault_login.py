@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.daemon import Answer, Daemon
+from demo.steps import Tour
+from tests.daemon import Answer
 from tests.directories.slapd import BASE_DN, SERVICE_DN, SERVICE_PASSWORD
 
 ROOT = "root-token-of-the-demo"
@@ -19,25 +20,17 @@ DENIED = ["permission denied"]
 
 
 @dataclass
-class VaultTour:
-    """Walks through one daemon; ``wrong`` names the steps that went otherwise."""
+class VaultTour(Tour):
+    """As the ``vault`` command line asks."""
 
-    daemon: Daemon
     url: str
     """Of the directory."""
-    wrong: list[str]
 
     def send(self, method: str, path: str, token: str, body: Mapping[str, Any] | None = None) -> Answer:
         """One request as the command line makes it."""
         headers = {"X-Vault-Request": "true", **({"X-Vault-Token": token} if token else {})}
         text = None if body is None else json.dumps(body)
         return self.daemon.call(f"/v1/{path}", method=method, headers=headers, body=text)
-
-    def step(self, command: str, found: object, expected: object) -> None:
-        """Print what came back."""
-        print(f"  {command:58} {found}")
-        if found != expected:
-            self.wrong.append(f"{command}: expected {expected}, found {found}")
 
     def walk(self) -> None:
         """From nothing to a token, and to its end."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
-from tests.daemon import Answer, Daemon
+from demo.steps import Tour
+from tests.daemon import Answer
 
 GROUP = {"developers": {"group": "developers", "id": "developers"}}
 """The directory's group, as vaults name it."""
@@ -15,12 +15,13 @@ ASKED = {"enabled": True, "types": ["config"]}
 """What SDKs ask for."""
 
 
-@dataclass
-class Tour:
-    """Walks through one daemon; ``wrong`` names the steps that went otherwise."""
+class VaultsTour(Tour):
+    """As SDKs ask."""
 
-    daemon: Daemon
-    wrong: list[str]
+    def walk(self) -> None:
+        """Vaults, then keys."""
+        self.vaults()
+        self.keys()
 
     def call(self, token: str, endpoint: str, headers: dict[str, str] | None = None, /, **fields: Any) -> Answer:
         """One call with its parameters as JSON."""
@@ -30,12 +31,6 @@ class Tour:
         """Vaults as a client gets them, the empty ones left out."""
         listed = self.call(token, "users.get_vaults", headers, **ASKED).data["vaults"]
         return [vault["data"] for vault in listed if vault["data"]]
-
-    def step(self, says: str, found: object, expected: object) -> None:
-        """Print what came back."""
-        print(f"  {says:46} {found}")
-        if found != expected:
-            self.wrong.append(f"{says}: expected {expected}, found {found}")
 
     def vaults(self) -> None:
         """An administrator writes for a group, a member overrides it, nobody else sees it."""

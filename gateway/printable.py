@@ -10,7 +10,8 @@ MAX_TEXT: Final = 2000
 
 
 def printable(text: str, at_most: int = MAX_TEXT) -> str:
-    """On one line: control characters, line ends and invisible letters as escapes; cut after ``at_most`` characters."""
+    """On one line: control characters, line ends and invisible letters as escapes; cut after ``at_most`` characters of
+    the text."""
     short = text if len(text) <= at_most else f"{text[:at_most]}..."
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in short

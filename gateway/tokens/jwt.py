@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hmac
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, Final
+
+from gateway.tokens import base64url
 
 MAX_SIZE: Final = 16 * 1024
 """Characters of a token; longer ones are refused before any work."""
@@ -34,7 +35,7 @@ class InvalidToken(Exception):
 def encode(claims: Mapping[str, Any], secret: bytes) -> str:
     """Sign ``claims``: compact JSON, non-ASCII escaped. ``ValueError`` or ``TypeError`` for what is not JSON."""
     payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
-    signing_input = _HEADER + b"." + _segment(payload)
+    signing_input = _HEADER + b"." + base64url.encode(payload)
     return (signing_input + b"." + _sign(signing_input, secret)).decode()
 
 
@@ -76,26 +77,18 @@ def unverified_claims(token: str) -> Claims | None:
         return None
 
 
-def _segment(content: bytes) -> bytes:
-    return urlsafe_b64encode(content).rstrip(b"=")
-
-
-_HEADER: Final = _segment(b'{"alg":"HS256","typ":"JWT"}')
+_HEADER: Final = base64url.encode(b'{"alg":"HS256","typ":"JWT"}')
 
 
 def _sign(signing_input: bytes, secret: bytes) -> bytes:
-    return _segment(hmac.digest(secret, signing_input, "sha256"))
+    return base64url.encode(hmac.digest(secret, signing_input, "sha256"))
 
 
 def _unpad(segment: bytes, name: str) -> bytes:
-    """Decode base64url without padding; encoding it again tells stray characters and stray bits."""
     try:
-        content = urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        return base64url.decode(segment)
     except ValueError:
-        content = b""
-    if _segment(content) != segment:
-        raise InvalidToken(f"Invalid {name} padding")
-    return content
+        raise InvalidToken(f"Invalid {name} padding") from None
 
 
 def _parse(content: bytes, name: str) -> Claims:

@@ -11,7 +11,6 @@ import hmac
 import json
 import os
 import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.store.interface import KeyRow, Store, TokenRow
+from gateway.tokens import base64url
 from gateway.tokens.opaque import MAX_SIZE, digest
 from gateway.tokens.vault_ttl import Refused
 
@@ -54,7 +54,7 @@ class BatchTokens:
         nonce = os.urandom(_NONCE)
         content = json.dumps(claims, separators=(",", ":")).encode()
         sealed = nonce + self._ciphers[0].encrypt(nonce, content, _CONTEXT)
-        text = PREFIX + urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        text = PREFIX + base64url.encode(sealed).decode()
         if len(text) > MAX_SIZE:
             raise Refused("the metadata and policies are too long for a batch token")
         return text
@@ -64,11 +64,8 @@ class BatchTokens:
         if len(text) > MAX_SIZE or not text.startswith(PREFIX) or not text.isascii():
             return None
         try:
-            encoded = text.removeprefix(PREFIX).encode()
-            sealed = urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))
+            sealed = base64url.decode(text.removeprefix(PREFIX).encode())
         except ValueError:
-            return None
-        if urlsafe_b64encode(sealed).rstrip(b"=") != encoded:
             return None
         for cipher in self._ciphers:
             try:

@@ -37,6 +37,19 @@ async def test_two_libraries_read_it(algorithm: Algorithm) -> None:
     assert "=" not in token
 
 
+NAMES = ["Björk Ü", "Zoë 東京 𝄞", "half \ud800 of a pair"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["Latin", "beyond", "half"])
+async def test_names_in_as_few_octets_as_there_are(name: str) -> None:
+    """5: a header has little room; RFC 7519 3: UTF-8."""
+    pair = await new_pair("jwks", "ES256", 0)
+    payload = Signer(pair.private, pair.public).sign({"name": name}).split(".")[1]
+    octets = base64.urlsafe_b64decode(payload + "==")
+    assert json.loads(octets) == {"name": name}
+    assert octets.decode() == f'{{"name":"{name}"}}' or "\ud800" in name
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 async def test_a_published_key(algorithm: Algorithm) -> None:
     """RFC 7638 3, and nothing private."""

@@ -19,7 +19,8 @@ from gateway.identity import Account, Grant, Identity
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite import SqliteStore
 from gateway.tokens.grafana_tokens import GrafanaTokens
-from gateway.tokens.key_set import KeySet, RotationPending
+from gateway.tokens.key_pairs import RotationPending
+from gateway.tokens.key_set import KeySet
 from gateway.tokens.keys import JWKS, KeyRingError, ensure, of_purpose
 
 NOW = 1_800_000_000
@@ -103,20 +104,26 @@ class Site:
                     await verifier.check(token, tokens, now)
 
 
-async def test_no_verifier_ever_misses_a_key(open_store: OpenStore) -> None:
+# Of the defaults an old key would outlive its tokens by key_overlap alone.
+SPANS = [(LIFETIME, OVERLAP), (3600, 60)]
+
+
+@pytest.mark.parametrize(("lifetime", "overlap"), SPANS)
+async def test_no_verifier_ever_misses_a_key(open_store: OpenStore, lifetime: int, overlap: int) -> None:
     """Before, during and after a rotation by one of two daemons."""
-    one, two = await daemon(await open_store(), NOW), await daemon(await open_store(), NOW)
+    spans = {"lifetime": lifetime, "key_overlap": overlap}
+    one, two = await daemon(await open_store(), NOW, **spans), await daemon(await open_store(), NOW, **spans)
     site = Site(one, two)
     await site.pass_time(NOW, 1200)
     [first] = site.signed_with
     rotated = NOW + 1210
     new = await one.keys.rotate(rotated)
     assert [one.keys.state(key, rotated) for key in one.keys.all] == ["signs", "waiting"]
-    await site.pass_time(rotated, OVERLAP - 30)
+    await site.pass_time(rotated, overlap - 30)
     assert site.signed_with == [first]
-    await site.pass_time(rotated + OVERLAP - 30, 3 * 3600)
+    await site.pass_time(rotated + overlap - 30, 3 * 3600)
     assert site.signed_with == [first, new.signer.key_id]
-    late = rotated + OVERLAP + 3 * 3600
+    late = rotated + overlap + 3 * 3600
     assert [one.keys.state(key, late) for key in one.keys.all] == ["gone", "signs"]
     assert [two.keys.state(key, late) for key in two.keys.all] == ["gone", "signs"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from gateway.printable import printable
+from gateway.serve.target import percent_decoded
 from gateway.serve.vault.call import Operation
 from gateway.serve.vault.fields import parse_flag
 from gateway.serve.vault.reply import VaultError
@@ -49,8 +50,8 @@ def operation_of(method: str, query: dict[str, Any]) -> Operation:
 def decoded_path(raw: str, operation: Operation) -> str:
     """The path behind ``/v1/``, percent-decoded once; that of a listing ends in a slash. Raises VaultError 400."""
     try:
-        path = unquote_to_bytes(raw.removeprefix(_PREFIX).encode("utf-8", "surrogateescape")).decode()
-    except UnicodeDecodeError:
+        path = percent_decoded(raw.removeprefix(_PREFIX))
+    except UnicodeError:
         raise VaultError(400, "path is not valid UTF-8") from None
     if not path.isprintable():
         raise VaultError(400, "path contains non-printable characters")
