@@ -2,8 +2,8 @@
 
 Slosilo signs with RSA, PKCS #1 v1.5 padding (RFC 8017 9.2) around the bare SHA-256 digest without its DigestInfo, of a
 salt and the text; the salt follows the signature. Its own salts are random, those of this gateway tell whose a token is
-(``conjur_salts.py``). Stricter than slosilo on purpose: size limits, no repeated or
-unknown members, strict base64 in the members, whole numbers, no token of the future.
+(``conjur_salts.py``). Stricter than slosilo on purpose: size limits, no repeated or unknown members, strict base64 in
+the members, whole numbers, no token of the future.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Salt = Callable[[bytes], bytes]
 
 ALGORITHM: Final = "conjur.org/slosilo/v2"
 LIFETIME: Final = 480
-"""Seconds that a token counts which does not say."""
+"""Seconds for which a token counts that does not say."""
 MAX_LIFETIME: Final = 5 * 3600
 """Seconds that a token may count."""
 MAX_SIZE: Final = 16 * 1024

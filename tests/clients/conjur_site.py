@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.http_recorder import Recorder, recording
+from tests.clients.warm_child import WarmChild
 from tests.daemon import Daemon, running
 from tests.directories.process import free_port
 from tests.directories.slapd import BASE_DN, COMPANY, Slapd, make_certificates
@@ -114,38 +115,21 @@ def conjur_site(folder: Path, **conjur: Any) -> Iterator[Site]:
             assert secret not in daemon.log and json.dumps(secret)[1:-1] not in daemon.log
 
 
-class ConjurApi:
+class ConjurApi(WarmChild):
     """``conjur-api`` in a warm child process."""
 
     def __init__(self, folder: Path) -> None:
-        python = ENVIRONMENTS / "conjur-api-0.2.0/bin/python"
-        assert python.exists(), "the client's environment is missing: make clients"
-        self._child = subprocess.Popen(
-            [python, "-W", "ignore", Path(__file__).with_name("conjur_child.py")], cwd=folder, text=True, encoding="utf-8",
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), **TRUSTS_NOBODY}, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        super().__init__(
+            ENVIRONMENTS / "conjur-api-0.2.0/bin/python", Path(__file__).with_name("conjur_child.py"), folder,
+            {"PATH": os.environ["PATH"], "HOME": str(folder), **TRUSTS_NOBODY},
         )  # fmt: skip
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._to, self._from = self._child.stdin, self._child.stdout
-        assert self._line("ready") == "\n"
-
-    def _line(self, opening: str) -> str:
-        for line in self._from:
-            if line.startswith(opening):
-                return line.removeprefix(opening)
-        raise AssertionError("the client ended")
 
     def ask(self, url: str, *calls: Any, **how: Any) -> list[Any]:
         """What each call gave; see ``conjur_child``. Calls are names, or lists of a name and arguments."""
         listed = [[call] if isinstance(call, str) else call for call in calls]
         given = {"account": ACCOUNT, "service": "corp", "username": ALAN[0], "password": ALAN[1], **how}
-        self._to.write(json.dumps({"url": url, "calls": listed, **given}) + "\n")
-        self._to.flush()
-        results: list[Any] = json.loads(self._line("ANSWER "))
+        results: list[Any] = self.put({"url": url, "calls": listed, **given})
         return results
-
-    def close(self) -> None:
-        self._child.communicate()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from gateway.vaults.merge import Merged, Source, merge
 from gateway.vaults.text import UnusableText, prepare
 from tests.clients.vault_sets import CLIENT, VaultSet, vault_sets
+from tests.clients.warm_child import WarmChild
 from tests.daemon import Answer, Daemon, running
 from tests.serve.clearml_site import PASSWORD, environment
 
@@ -29,38 +29,19 @@ OWN = ("env", "logging")
 """Sections that the SDK changes by itself while it starts."""
 
 
-class Client:
+class Client(WarmChild):
     """The SDK in a warm child process."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        assert PYTHON.exists(), "the SDK's environment is missing: make clients"
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "127.0.0.1",
             "CLEARML_CONFIG_FILE": str(folder / "no-clearml.conf"), **CLIENT, **variables,
         }  # fmt: skip
-        self._child = subprocess.Popen(
-            [PYTHON, "-W", "ignore", Path(__file__).with_name("clearml_child.py")], cwd=folder, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
-        )  # fmt: skip
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._to, self._from = self._child.stdin, self._child.stdout
-        assert self._line("ready") == "\n"
-
-    def _line(self, opening: str) -> str:
-        for line in self._from:
-            if line.startswith(opening):
-                return line.removeprefix(opening)
-        raise AssertionError("the SDK ended")
+        super().__init__(PYTHON, Path(__file__).with_name("clearml_child.py"), folder, environment)
 
     def configuration(self, call: dict[str, Any]) -> dict[str, Any]:
         """What the SDK holds after one call; see ``clearml_child``."""
-        self._to.write(json.dumps(call) + "\n")
-        self._to.flush()
-        held: dict[str, Any] = json.loads(self._line("ANSWER "))
-        return {key: value for key, value in held.items() if key not in OWN}
-
-    def close(self) -> None:
-        self._child.communicate()
+        return {key: value for key, value in self.put(call).items() if key not in OWN}
 
 
 @pytest.fixture(scope="module")
