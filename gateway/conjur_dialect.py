@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from gateway.bounded import keep
 from gateway.config.schema.conjur import EVERYBODY
 from gateway.directory.realm import Outcome, Privilege, Rule, Verdict, conclude
 from gateway.directory.recheck import Standing
@@ -28,16 +31,23 @@ if TYPE_CHECKING:
     from gateway.directory.local_users import LocalUsers
     from gateway.directory.recheck import Recheck
     from gateway.identities import Identities
+    from gateway.slots import Asking
     from gateway.store.interface import IdentityRow, KeyRow, Store
 
 log = logging.getLogger(__name__)
 
 MOST_OF_A_NAME: Final = 1000
 """People of one name that are looked at: those of the servers, and those who had it before."""
+MOST_ALIASES: Final = 10_000
+"""Remembered names under which directories found people, beside their own."""
 _NOT_THEIRS: Final = "the key is not theirs, or no longer good"
 _LONGEST_LIFE: Final = MAX_LIFETIME + CLOCK_SKEW
 """Seconds after a new key was made in which tokens of the one before may still count: other processes may have been
 signing with it at that moment."""
+
+
+_Alias = tuple[str, frozenset[str]]
+"""A folded name, and the folded names of the servers that were asked about it."""
 
 
 class NoApiKeys(Exception):
@@ -116,6 +126,8 @@ class ConjurDialect:
         self._directories = directories
         self._keys = ApiKeys(store, settings.account)
         self._salts = Salts(store, settings.account)
+        self._session = configuration.session
+        self._aliases: OrderedDict[_Alias, tuple[str, int]] = OrderedDict()
 
     @classmethod
     async def load(
@@ -173,11 +185,11 @@ class ConjurDialect:
         ``login``: as the directory stores the name (DECISIONS 10). Raises KeyRingError and StoreError.
         """
         await self.follow()
-        signer, salt = self._signer(now), self._salts.of(identity.id)
+        signer, salt, issued_at = self._signer(now), self._salts.of(identity.id), identity.issue_time(now)
         if version == "v4":
-            return await asyncio.to_thread(signer.sign_v4, login, now, salt)
-        lifetime = self._lifetime_seconds
-        return await asyncio.to_thread(signer.sign_v5, login, now, lifetime, tuple(networks), identity.id, salt)
+            return await asyncio.to_thread(signer.sign_v4, login, issued_at, salt)
+        lifetime = self._lifetime_seconds - (issued_at - now)
+        return await asyncio.to_thread(signer.sign_v5, login, issued_at, lifetime, tuple(networks), identity.id, salt)
 
     def verify(self, encoded: str, now: int) -> ConjurToken:
         """Read a token as it comes in a header, base64 of either alphabet, with the keys that count as of ``follow``.
@@ -213,31 +225,56 @@ class ConjurDialect:
         """
         return await self._keys.rotate(await self._row(identity), shown)
 
-    async def owner(self, login: str, privilege: Privilege, key: str, now: int) -> Identity | Verdict:
+    async def owner(
+        self, login: str, privilege: Privilege, key: str, now: int, asking: Asking = nullcontext
+    ) -> Identity | Verdict:
         """Who of the servers in ``privilege`` (``local`` among them) is called so and has this API key; the verdict
         where that is nobody who still counts.
 
         The directory is asked about the owner where its last answer is older than ``session.refresh_interval``. Who is
         called so is what the store knows; where none of them has the key, whomever the directories find. That costs
-        them the same for every name. Raises Stale where the owner's directory cannot be asked and its last answer is
-        too old, and StoreError.
+        them the same for every name, and is remembered as long as what they say of people is. Only within ``asking()``
+        is any directory asked. Raises Stale where the owner's directory cannot be asked and its last answer is too old,
+        StoreError, and what ``asking`` raises.
         """
         servers = frozenset(map(fold_name, privilege))
+        alias = fold_name(login), servers
         # All of them are tried, and each costs the same.
         rows = [row async for row in self._called(login) if fold_name(row.server) in servers]
         owners = [row for row in rows if await self._keys.fits(row, key)]
+        if not owners and (row := await self._found_as(alias, key, now - self._session.refresh_interval)):
+            owners = [row]
         if owners:
-            return await self._standing(owners[0], now)
+            return await self._standing(owners[0], now, asking)
         refusals = []
         for directory in self._asked(login, privilege):
-            verdict = await directory.look_up(login, evenly=True)
-            row = await self._store.identity_of(directory.name, verdict.entry) if verdict.entry else None
-            if row and await self._keys.fits(row, key):
-                return await self._standing(row, now)
+            async with asking():
+                verdict = await directory.look_up(login, evenly=True)
+            if row := await self._found(verdict, alias, key, now):
+                return await self._standing(row, now, asking)
             refusals.append(_refusal(verdict, privilege[directory.name]))
             if verdict.outcome is Outcome.ERROR:
                 break
-        return conclude(refusals) if refusals else Verdict("", Outcome.INVALID, _NOT_THEIRS)
+        # Before any refusal of another server, which could make a client throw a good key away.
+        silent = [refusal for refusal in refusals if refusal.outcome is Outcome.UNREACHABLE]
+        return conclude(silent or refusals) if refusals else Verdict("", Outcome.INVALID, _NOT_THEIRS)
+
+    async def _found(self, verdict: Verdict, alias: _Alias, key: str, now: int) -> IdentityRow | None:
+        """Whom a look-up found, if it is their key; where a server is silent, whom it found when it last answered."""
+        if verdict.outcome is Outcome.UNREACHABLE:
+            row = await self._found_as(alias, key, now - self._session.max_stale)
+            return row if row and row.server == verdict.server else None
+        row = await self._store.identity_of(verdict.server, verdict.entry) if verdict.entry else None
+        if row is None or not await self._keys.fits(row, key):
+            return None
+        keep(self._aliases, alias, (row.id, now), MOST_ALIASES)
+        return row
+
+    async def _found_as(self, alias: _Alias, key: str, since: float) -> IdentityRow | None:
+        """Whom a directory has found so since then, if it is their key."""
+        identity_id, found_at = self._aliases.get(alias, ("", 0))
+        row = await self._store.identity(identity_id) if identity_id and found_at > since else None
+        return row if row and await self._keys.fits(row, key) else None
 
     def _signer(self, now: int) -> Signer:
         return self._signing if isinstance(self._signing, Signer) else self._signing.signer(now)
@@ -248,15 +285,19 @@ class ConjurDialect:
             return []
         return [server for server in self._directories if server.name in privilege and server.searches_first]
 
-    async def _standing(self, row: IdentityRow, now: int) -> Identity | Verdict:
+    async def _standing(self, row: IdentityRow, now: int, asking: Asking) -> Identity | Verdict:
         # Asked also about those whom what the directory said last does not let in: it may say something else by now.
-        match await self._recheck.standing(row.id, now):
+        standing = self._recheck.known(row, now)
+        if standing is None:
+            async with asking():
+                standing = await self._recheck.standing(row.id, now)
+        match standing:
             case Standing.UNKNOWN:
                 raise Stale
             case Standing.GOOD:
-                identity = await self._identities.by_id(row.id, row.valid_after)
+                identity = await self._identities.by_id(row.id)
                 return identity or Verdict(row.server, Outcome.INVALID, "the key's owner is let in no more")
-            case standing:
+            case _:
                 log.info("conjur: the API key of %s/%s is refused: %s", row.server, row.username, standing.value)
                 return Verdict(row.server, Outcome.INVALID, f"the key's owner is {standing.value}")
 

@@ -63,24 +63,24 @@ class LoginCache:
         self._key = secrets.token_bytes(32)
         self._logins: OrderedDict[bytes, tuple[float, Remembered]] = OrderedDict()
 
-    def get(self, username: str, password: str, server: str = "") -> Remembered | None:
-        """The login that this name and password made within the lifetime, at the same ``server`` or at none named."""
+    def get(self, username: str, password: str, scope: str = "") -> Remembered | None:
+        """The login that this name and password made within the lifetime, in the same ``Attempt.scope``."""
         if not self._logins:
             return None
-        digest = self._digest(username, password, server)
+        digest = self._digest(username, password, scope)
         ends, login = self._logins.get(digest, (0.0, None))
         if login is not None and ends <= time.monotonic():
             del self._logins[digest]
             return None
         return login
 
-    def put(self, username: str, password: str, login: Remembered, server: str = "") -> None:
+    def put(self, username: str, password: str, login: Remembered, scope: str = "") -> None:
         """Remember a login that a directory has just accepted."""
         if self._lifetime <= 0 or self._size <= 0:
             return
-        digest = self._digest(username, password, server)
+        digest = self._digest(username, password, scope)
         keep(self._logins, digest, (time.monotonic() + self._lifetime, login), self._size)
 
-    def _digest(self, username: str, password: str, server: str) -> bytes:
-        presented = f"{username}\0{password}\0{server}".encode("utf-8", "surrogatepass")
+    def _digest(self, username: str, password: str, scope: str) -> bytes:
+        presented = f"{username}\0{password}\0{scope}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, presented, hashlib.sha256)

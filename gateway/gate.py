@@ -82,6 +82,14 @@ class AttemptGate:
             return 0
         return await self._wait_for_turn("", self._address, self._settings, self._settings.address_failures)
 
+    async def locked_seconds(self) -> int:
+        """As ``throttled_seconds``, without waiting for a turn or taking one."""
+        if self._address is None:
+            return 0
+        counters = await self._store.failures((self._address,))
+        decision = lockout.check(counters, int(time.time()), self._settings)
+        return 0 if decision.verdict is lockout.Verdict.ALLOWED else max(decision.retry_after, 1)
+
     async def admits_name(self, server: str) -> bool:
         """Say whether the typed name may be tried on this server, waiting for a turn."""
         return await self._admits(server, lockout.name_key(server, self._username))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -140,8 +141,8 @@ class Identities:
                     await self._store.identity_invalidate(row.id, now + 1)
             after = rows[-1].external_id if len(rows) == PAGE else None
 
-    async def by_id(self, id: str, issued_at: int) -> Identity | None:  # noqa: A002
-        """The identity a token of that issue time (seconds since 1970) proves.
+    async def by_id(self, id: str, issued_at: float = math.inf) -> Identity | None:  # noqa: A002
+        """The identity a token of that issue time (seconds since 1970) proves; without one, whoever has the id.
 
         None where the row, its server or its local user is gone, the configuration or the whitelist lets them in no
         more, or all its tokens of that time were revoked.
@@ -210,4 +211,4 @@ def _account(row: IdentityRow) -> Account:
 
 
 def _identity(row: IdentityRow, account: Account, grant: Grant) -> Identity:
-    return Identity(row.id, row.backend_id, account, grant, row.created_at)
+    return Identity(row.id, row.backend_id, account, grant, row.created_at, valid_after=row.valid_after)

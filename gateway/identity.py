@@ -123,9 +123,17 @@ class Identity:
     """Id of the identity that acts for this one by impersonation; empty for people themselves."""
     actor_label: str = ""
     """Its label."""
+    valid_after: int = 0
+    """Seconds since 1970 at which, or later, anything that counts for it was issued: a revocation moves it to the next
+    second, or further. 0 for services."""
 
     @property
     def label(self) -> str:
         """``server/username``, as logs and audit events write it; ``service NAME`` for services."""
         account = self.account
         return f"{account.server}/{account.username}" if account.server else f"service {account.username}"
+
+    def issue_time(self, now: int) -> int:
+        """The second with which to stamp what is issued to it ``now``: what a revocation of this very second ended is
+        told from it by nothing else."""
+        return max(now, self.valid_after)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from gateway.access.client_address import Address, is_trusted
 from gateway.credentials import LoginCache, Remembered, Services
@@ -21,7 +22,7 @@ from gateway.grants.lockout import Settings, tuned
 from gateway.grants.mapping import Refused
 from gateway.identity import LOCAL, Account, Identity
 from gateway.padding import Padding
-from gateway.slots import Full, Slots
+from gateway.slots import Asking, Full, Slots
 from gateway.store.interface import StoreError
 from gateway.telemetry.audit import Audit, new_event
 from gateway.telemetry.audit import Outcome as AuditOutcome
@@ -49,9 +50,11 @@ MAX_NAME: Final = 1024
 MAX_SHOWN: Final = 256
 """Characters of a typed name in an audit event."""
 
+_CROWDED: Final = "too many logins at once (login.concurrency, login.queue)"
 
-Owner = Callable[[], Awaitable[Identity | Verdict]]
-"""Whose a key is; where it is nobody's, what its name comes to. May raise KeyUndecided."""
+
+Owner = Callable[[Asking], Awaitable[Identity | Verdict]]
+"""Whose a key is; where it is nobody's, what its name comes to. May raise KeyUndecided, and what ``Asking`` raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class Attempt:
     """Who may log in at all, where the dialect has an opinion."""
     owner: Owner | None = field(default=None, repr=False)
     """Where the password is a key of the dialect's own, which no directory may see."""
+
+    @property
+    def scope(self) -> str:
+        """What its success may be remembered for: the same name and password may be another person's elsewhere."""
+        if self.server or self.privilege is None:
+            return self.server
+        return "\0".join(("", *sorted(self.privilege)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,6 @@ class Failed:
     server: str = ""
 
 
-_T = TypeVar("_T")
 LoginResult = Identity | Denied | Throttled | Unavailable | Failed
 
 
@@ -212,7 +221,9 @@ class Login:
         client = None if attempt.client and is_trusted(attempt.client, self._proxies) else attempt.client
         own = self._own_lockouts
         async with AttemptGate(self._store, self._turns, self._lockout, attempt.username, client, own) as gate:
-            if seconds := await gate.throttled_seconds():
+            # What the store decides of a key waits neither for other attempts nor for a directory.
+            throttled = gate.throttled_seconds if attempt.owner is None else gate.locked_seconds
+            if seconds := await throttled():
                 return Throttled(seconds)
             # Blanks around a name do not count to a directory.
             name = attempt.username.strip()
@@ -225,7 +236,7 @@ class Login:
                 return Denied("API keys are for the Conjur dialect")
             if (identity := await self._remembered(attempt, gate)) is not None:
                 return identity
-            return await self._in_turn(attempt, partial(self._ask_realm, attempt, gate))
+            return await self._ask_in_turn(attempt, gate)
 
     def is_key(self, name: str) -> bool:
         """Whether a name is, or looks like, the key of a program: such names are nobody's in a directory."""
@@ -254,11 +265,11 @@ class Login:
     async def _check_own_key(self, attempt: Attempt, owner: Owner, gate: AttemptGate) -> LoginResult:
         """A wrong one counts for the address alone: nobody guesses a key, and an old one must not lock its owner."""
         try:
-            found = await self._in_turn(attempt, owner)
+            found = await owner(partial(self._asking, gate))
+        except Full:
+            return Unavailable(_CROWDED, retry_after=1)
         except KeyUndecided as undecided:
             return Unavailable(str(undecided))
-        if isinstance(found, Unavailable):
-            return found
         if isinstance(found, Identity):
             if not (reason := refusal_of(attempt.privilege, found.account)):
                 return found
@@ -271,7 +282,7 @@ class Login:
 
     async def _remembered(self, attempt: Attempt, gate: AttemptGate) -> Identity | None:
         """The identity of a login that succeeded moments ago; a lock beats it."""
-        known = self._cache.get(attempt.username, attempt.password, attempt.server)
+        known = self._cache.get(attempt.username, attempt.password, attempt.scope)
         if known is None or not await gate.admits_name(known.server):
             return None
         if not await gate.admits_entry(known.server, known.entry):
@@ -279,13 +290,21 @@ class Login:
         identity = await self._identities.by_id(known.identity_id, int(time.time()))
         return identity if identity and not refusal_of(attempt.privilege, identity.account) else None
 
-    async def _in_turn(self, attempt: Attempt, asked: Callable[[], Awaitable[_T]]) -> _T | Unavailable:
+    @asynccontextmanager
+    async def _asking(self, gate: AttemptGate) -> AsyncIterator[None]:
+        """Around a question about the owner of a key."""
+        if await gate.throttled_seconds():
+            raise KeyUndecided("too many failures from this address")
+        async with self._server_slots:
+            yield
+
+    async def _ask_in_turn(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         alone = self._realm.asks_no_server(attempt.username, attempt.server, attempt.privilege)
         try:
             async with self._local_slots if alone else self._server_slots:
-                return await asked()
+                return await self._ask_realm(attempt, gate)
         except Full:
-            return Unavailable("too many logins at once (login.concurrency, login.queue)", retry_after=1)
+            return Unavailable(_CROWDED, retry_after=1)
 
     async def _ask_realm(self, attempt: Attempt, gate: AttemptGate) -> LoginResult:
         started = time.monotonic()
@@ -324,7 +343,7 @@ class Login:
             return Denied(str(refusal), account.server)
         await gate.clear(account.server)
         remembered = Remembered(identity.id, account.server, verdict.entry)
-        self._cache.put(attempt.username, attempt.password, remembered, attempt.server)
+        self._cache.put(attempt.username, attempt.password, remembered, attempt.scope)
         return identity
 
     def _record(self, attempt: Attempt, result: LoginResult) -> None:

@@ -92,9 +92,9 @@ class Sessions:
         lifetime = math.ceil(self._settings.remember_me if remember else self._settings.expiration)
         value = mint()
         row = TokenRow(
-            hash=digest(value), accessor=mint_accessor(), kind=KIND, identity=identity.id, created_at=now,
-            server=identity.account.server, expires_at=now + lifetime, domain=domain, remember=remember,
-            last_used_at=now, last_used_from=str(client or ""),
+            hash=digest(value), accessor=mint_accessor(), kind=KIND, identity=identity.id,
+            created_at=identity.issue_time(now), server=identity.account.server, expires_at=now + lifetime,
+            domain=domain, remember=remember, last_used_at=now, last_used_from=str(client or ""),
         )  # fmt: skip
         await self._store.token_add(row)
         others = [old for old in await self.list(identity.id, now) if old.accessor != row.accessor]
@@ -140,7 +140,7 @@ class Sessions:
         absolute = row.expires_at or 0
         if row.remember:
             return absolute
-        used = max(row.created_at, row.last_used_at or 0, self._activity.last(row.hash))
+        used = max(row.last_used_at or row.created_at, self._activity.last(row.hash))
         return min(absolute, used + self._settings.inactivity)
 
     def touch(self, session: Session, client: Address | None, now: int) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+Asking = Callable[[], AbstractAsyncContextManager[object]]
+"""``async with asking()``: around any question to a directory that may have to wait for its turn. May raise Full."""
 
 
 class Full(Exception):

@@ -179,6 +179,7 @@ def _status_lines(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("hash", data["hash"]),
         ("last reload", f"{last['outcome']}, by {last['trigger']}, {last['time']}, took {last['seconds']} s"),
         *(("", f"  error: {_problem_text(problem)}") for problem in last["errors"]),
+        *(("", f"  warning: {_problem_text(problem)}") for problem in last["warnings"]),
         ("watching", f"{watch['mode']}, {watch['errors']} errors"),
         *_directory_lines(data["directories"]),
     ]

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         return CONFIGURATION_ERROR
     try:
         servers = _wanted(snapshot, arguments.server)
-        password = _password(arguments)
+        password = _password(arguments, snapshot)
     except WrongArguments as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return USAGE
@@ -67,8 +67,10 @@ def _wanted(snapshot: Snapshot, name: str | None) -> Sequence[Server]:
     return wanted
 
 
-def _password(arguments: argparse.Namespace) -> str:
+def _password(arguments: argparse.Namespace, snapshot: Snapshot) -> str:
     """The person's; empty for none. Raises ``WrongArguments``."""
+    from gateway.explain.conjur import unsent_key
+
     password = read_password(arguments)
     if password is not None and not arguments.user:
         raise WrongArguments("--password is that of a person: say whose with --user")
@@ -79,6 +81,8 @@ def _password(arguments: argparse.Namespace) -> str:
         raise WrongArguments("the name after --user, or the password, is not valid UTF-8") from None
     if password is not None and (not password.strip() or password[0] == "\0"):
         raise WrongArguments("the password is empty")
+    if reason := unsent_key(snapshot.configuration, password):
+        raise WrongArguments(reason)
     return password or ""
 
 

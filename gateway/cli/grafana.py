@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway.cli.config import add_files_option, loaded, print_problems
 from gateway.cli.exit_codes import CONFIGURATION_ERROR, USAGE
 from gateway.config.grafana_ini import PREFIX, SUFFIX
+from gateway.config.reading import real_path
 from gateway.printable import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _first_steps(snapshot: Snapshot) -> Iterator[str]:
     main = snapshot.ldap_toml
     if main is None or main.path is None:
         return
-    if main.path not in snapshot.files:
+    if real_path(main.path) not in map(real_path, snapshot.files):
         yield (
             f"give the gateway the file itself, -c {main.path}, in the place of what names it ({main.origin}): these "
             "lines switch [auth.ldap] off, and with it every server of that file"

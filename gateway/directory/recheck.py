@@ -67,22 +67,29 @@ class Recheck:
         cannot be asked, its last answer counts for ``session.max_stale``; with ``at_once`` it counts for nothing.
         """
         row = await self._store.identity(identity_id)
-        server = self._servers.get(row.server) if row is not None else None
-        if server is None or row is None:
+        if row is None:
             return Standing.GOOD
-        if row.gone_at is not None:
-            return Standing.GONE
-        if not server.searches_as_service:
-            return Standing.UNASKED
-        age = now - row.checked_at
-        if age < self._settings.refresh_interval and not at_once:
-            return Standing.GOOD
+        if (known := self.known(row, now, at_once=at_once)) is not None:
+            return known
+        server, age = self._servers[row.server], now - row.checked_at
         try:
             return await self._ask_once(server, row, now)
         except (DirectoryError, SearchFailed, TimeoutError) as error:
             why = str(error) or f"no answer within login_timeout ({server.timeout:g} s)"
             log.warning("server %s: %s could not be looked up again: %s", server.name, row.username, why)
             return Standing.GOOD if age < self._settings.max_stale and not at_once else Standing.UNKNOWN
+
+    def known(self, row: IdentityRow, now: int, *, at_once: bool = False) -> Standing | None:
+        """What ``standing`` answers about a stored person without asking their directory; None where it asks."""
+        server = self._servers.get(row.server)
+        if server is None:
+            return Standing.GOOD
+        if row.gone_at is not None:
+            return Standing.GONE
+        if not server.searches_as_service:
+            return Standing.UNASKED
+        is_young = now - row.checked_at < self._settings.refresh_interval
+        return Standing.GOOD if is_young and not at_once else None
 
     async def _ask_once(self, server: DirectoryServer, row: IdentityRow, now: int) -> Standing:
         """A hundred agents of one person who renew at once cost one look-up; it goes on when one of them leaves."""

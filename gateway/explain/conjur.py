@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING
 
 from gateway.conjur_dialect import services_of
 from gateway.identity import LOCAL, Account, fold_name
+from gateway.tokens.conjur_keys import is_api_key
 
 if TYPE_CHECKING:
     from gateway.config.load import Snapshot
+    from gateway.config.schema import Configuration
+
+
+def unsent_key(configuration: Configuration, password: str | None) -> str:
+    """Why no directory is asked about a password that looks like an API key, as at any login; empty where it is."""
+    if not configuration.conjur.account or password is None or not is_api_key(password):
+        return ""
+    return "the password has the form of an API key of Conjur's clients: the daemon alone decides such, none is sent"
 
 
 def conjur_of(snapshot: Snapshot, account: Account) -> str:

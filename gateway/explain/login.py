@@ -17,7 +17,7 @@ from gateway.directory.traced import Operation, round_trips
 from gateway.explain import WrongArguments
 from gateway.explain.advice import advice_for, told_reason
 from gateway.explain.asked import AskedServer
-from gateway.explain.conjur import conjur_of
+from gateway.explain.conjur import conjur_of, unsent_key
 from gateway.explain.rules import Rule, mappings_of, near_misses, rules_for
 from gateway.explain.values import HIDDEN, is_secret
 from gateway.grants.mapping import Grants, Refused
@@ -142,7 +142,7 @@ def _decided_without_asking(configuration: Configuration, username: str, passwor
     keys = {credential.user_key for credential in configuration.clearml.credentials.values()}
     if username in keys or is_access_key(username):
         return "the name is an access key or looks like one: keys are decided by the daemon, no directory is asked"
-    return ""
+    return unsent_key(configuration, password)
 
 
 async def _look_up(realm: Realm, servers: list[AskedServer], username: str) -> list[Verdict]:

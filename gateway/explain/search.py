@@ -19,6 +19,7 @@ from gateway.directory.searches import ADVICE, NO_SUCH_OBJECT, SIZE_LIMIT_EXCEED
 from gateway.directory.tls import TlsSettingsError
 from gateway.explain import WrongArguments
 from gateway.explain.asked import AskedServer
+from gateway.explain.conjur import unsent_key
 from gateway.explain.values import shown_values
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ async def explain_search(snapshot: Snapshot, question: Question) -> SearchExplan
     if (server := servers.get(question.server)) is None:
         raise WrongArguments(f"there is no server {question.server}; known: {', '.join(servers) or 'none'}")
     _check(server, question)
+    if reason := unsent_key(snapshot.configuration, question.password):
+        raise WrongArguments(reason)
     compiled = _filter(server, question)
     filled = filling(question.user, "" if server.mode == "upn" else server.upn_domain)
     explanation = SearchExplanation(server.name, compiled.text(filled))

@@ -79,8 +79,8 @@ class AccessKeys:
             raise Uncheckable
         new = NewKey(_new_key(), _new_secret())
         row = TokenRow(
-            hash=digest(new.secret_key), accessor=new.access_key, kind=KIND, identity=owner.id, created_at=now,
-            server=owner.account.server, label=label, expires_at=expires_at,
+            hash=digest(new.secret_key), accessor=new.access_key, kind=KIND, identity=owner.id,
+            created_at=owner.issue_time(now), server=owner.account.server, label=label, expires_at=expires_at,
         )  # fmt: skip
         async with self._making:
             if len(await self._alive(owner.id, now)) >= MOST_KEYS:

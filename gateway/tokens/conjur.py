@@ -45,7 +45,8 @@ MAX_SIZE: Final = 16 * 1024
 """Characters of a token, encoded or not; longer ones are refused before any work."""
 MIN_BITS: Final = 2048
 CLOCK_SKEW: Final = 30
-"""Seconds by which a token may be of the future: this machine's clock, or another's, was set back."""
+"""Seconds by which a token may be of the future: this machine's clock, or another's, was set back, or it was issued in
+the second of a revocation (``Identity.issue_time``)."""
 _SALT: Final = 32
 _LATEST: Final = 1 << 53
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S UTC"

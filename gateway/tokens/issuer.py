@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 ISSUER: Final = "ldap-gateway"
 CLOCK_SKEW: Final = 30
-"""Seconds by which a token may be of the future: this machine's clock, or another's, was set back."""
+"""Seconds by which a token may be of the future: this machine's clock, or another's, was set back, or it was issued in
+the second of a revocation (``Identity.issue_time``)."""
 _SERVICE: Final = "service:"
 _LATEST: Final = 1 << 53
 """Numeric dates beyond are no dates: every reader of JSON can still hold this one."""
@@ -74,7 +75,7 @@ class Issuer:
                 "user_name": identity.account.name or identity.account.username,
                 "company_name": identity.grant.company_name,
             },
-            "iat": now,
+            "iat": identity.issue_time(now),
             "exp": now + lifetime_seconds,
             "session_id": random_id(),
             "auth_type": "Bearer",
@@ -174,7 +175,13 @@ def may_act_for(actor: Identity, person: Identity) -> bool:
 
 def acted_for(person: Identity, actor: Identity) -> Identity:
     """A person as somebody else acts for them: never as administrator of the gateway (DECISIONS 8)."""
-    return replace(person, actor=actor.id, actor_label=actor.label, grant=replace(person.grant, admin=False))
+    return replace(
+        person,
+        actor=actor.id,
+        actor_label=actor.label,
+        valid_after=max(person.valid_after, actor.valid_after),
+        grant=replace(person.grant, admin=False),
+    )
 
 
 def is_text(value: object) -> bool:

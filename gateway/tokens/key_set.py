@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gateway.store.interface import KeyRow, Store
 
 _LONGEST_AGE: Final = 600
-"""Seconds that verifiers and caches are let keep the set."""
+"""Seconds that caches are let keep the set. A verifier behind one keeps it on top of that, and both together must be
+shorter than the overlap: ``cache_ttl`` of the printed settings is at most two thirds of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Document:
     etag: str
     """In quotes."""
     max_age: int
-    """Seconds that it may be kept."""
+    """Seconds that it may be kept: a quarter of the overlap at most."""
 
 
 class KeySet(KeyPairs[Signer]):
@@ -54,7 +55,7 @@ class KeySet(KeyPairs[Signer]):
         """What to publish at ``now``."""
         body = json.dumps({"keys": [key.signer.jwk for key in self.counting(now)]}, separators=(",", ":")).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        return Document(body, etag, min(self._overlap // 2, _LONGEST_AGE))
+        return Document(body, etag, min(self._overlap // 4, _LONGEST_AGE))
 
 
 def _read(row: KeyRow) -> Signer:

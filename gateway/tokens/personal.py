@@ -103,8 +103,9 @@ class PersonalTokens:
         text = mint(PERSONAL_PREFIX)
         accessor = accessor_of(f"{identity.id} {once}") if once else mint_accessor()
         row = TokenRow(
-            hash=digest(text), accessor=accessor, kind=KIND, identity=identity.id, created_at=now,
-            server=identity.account.server, expires_at=now + math.ceil(lifetime), label=label,
+            hash=digest(text), accessor=accessor, kind=KIND, identity=identity.id,
+            created_at=identity.issue_time(now), server=identity.account.server,
+            expires_at=now + math.ceil(lifetime), label=label,
             limits={"hosts": list(limits.hosts), "paths": list(limits.paths)},
         )  # fmt: skip
         async with self._making:

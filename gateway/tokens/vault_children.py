@@ -37,6 +37,8 @@ class NewToken:
     caps: Caps = SYSTEM
     identity: str | None = None
     """``Identity.id``; None for tokens that are nobody's."""
+    valid_after: int = 0
+    """``Identity.valid_after``, or anything later."""
     server: str = ""
     display_name: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
@@ -147,6 +149,7 @@ def child(
         terms=terms,
         caps=caps,
         identity=None if orphan else parent.identity,
+        valid_after=0 if orphan else parent.created_at,
         server="" if orphan else parent.server,
         display_name=_display_name(request),
         meta=request.meta,

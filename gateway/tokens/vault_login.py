@@ -43,6 +43,7 @@ def login_token(
         terms=terms,
         caps=caps,
         identity=identity.id,
+        valid_after=identity.valid_after,
         server=identity.account.server,
         display_name=f"{mount.path.replace('/', '-')}-{username}",
         meta={"username": username},

@@ -306,7 +306,7 @@ def _new_row(new: NewToken, ttl: int, now: int) -> TokenRow:
         accessor="",
         kind=KIND,
         identity=new.identity,
-        created_at=now,
+        created_at=max(now, new.valid_after),
         parent=new.parent,
         server=new.server,
         path=new.path,

@@ -145,6 +145,18 @@ def test_a_password_that_cannot_be_asked_for(slapd: Slapd, tmp_path: Path) -> No
     assert done.stderr == "error: there is no terminal to ask for the password on: use --password-stdin\n"
 
 
+def test_an_api_key_in_place_of_a_password(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """DECISIONS 14: told before anything is connected; without the dialect it is a password like others."""
+    monkeypatch.setenv("CLEARML__servers", ONE["CLEARML__servers"])
+    for account, code in (("myorg", 2), ("", 1)):
+        monkeypatch.setenv("CLEARML__conjur__account", account)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a" * 52 + b"\n")))
+        assert main(["doctor", "--user", "alan", "--password-stdin"]) == code
+        told = capsys.readouterr()
+        assert ("has the form of an API key" in told.err) is bool(account)
+        assert "a" * 52 not in told.out + told.err
+
+
 ONE = {"CLEARML__servers": '[{"name": "x", "host": "127.0.0.1", "port": 1, "search_base_dns": "dc=x"}]'}
 
 

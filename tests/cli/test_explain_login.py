@@ -115,6 +115,16 @@ ROWS: list[tuple[str, Mapping[str, object], str, str | None, int, bool]] = [
 ]  # fmt: skip
 
 
+async def test_an_api_key_in_place_of_a_password(slapd: Slapd, tmp_path: Path) -> None:
+    """DECISIONS 14: no directory sees it, as at a login; without the dialect it is a password like others."""
+    for account, asked in (("myorg", False), ("", True)):
+        snapshot = configured(tmp_path, slapd.server(), conjur={"account": account})
+        explanation = await explain_login(snapshot, "grace", "a" * 52)
+        assert (explanation.admitted, bool(explanation.servers)) == (False, asked)
+        assert ("has the form of an API key" in explanation.verdict) is not asked
+        assert "a" * 52 not in dumped(explanation)
+
+
 @pytest.mark.parametrize(
     ("changes", "login", "password", "trips", "admitted"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )

@@ -153,6 +153,7 @@ WRONG = [
     ("no DN", Question("corp", "(uid=x)", ["nonsense"]), "--base: not a distinguished name"),
     ("nobody to search as", Question("single", user="ada"), "people search as themselves there; give --user, and --password"),
     ("an empty password", Question("single", user="ada", password=" "), "people search as themselves"),
+    ("DECISIONS 14, an API key", Question("single", user="ada", password="a" * 52), "has the form of an API key"),
 ]  # fmt: skip
 
 
@@ -161,7 +162,8 @@ async def test_wrong_arguments(tmp_path: Path, question: Question, text: str) ->
     """Told before anything is connected: nobody listens there."""
     server = {"name": "corp", "urls": ["ldap://127.0.0.1:1"], "search_base_dns": [PEOPLE]}
     with pytest.raises(WrongArguments) as raised:
-        await explain_search(configured(tmp_path, server, {**server, "name": "single", **SINGLE}), question)
+        more = {"conjur": {"account": "myorg"}}
+        await explain_search(configured(tmp_path, server, {**server, "name": "single", **SINGLE}, **more), question)
     assert text in str(raised.value)
 
 

@@ -160,7 +160,7 @@ def test_reload_by_signal(tmp_path: Path) -> None:
         daemon.wait_for_event(action="configuration.apply", generation=3, outcome="success")
         # Who is called bob now may be somebody else (DECISIONS 1).
         assert daemon.call("/users.get_current_user", bearer=token).verdict == (401, 30)
-        assert daemon.login("bob", "lovelace").status == 200
+        assert daemon.call("/users.get_current_user", bearer=daemon.token("bob", "lovelace")).status == 200
 
 
 def test_reloads_while_people_log_in(tmp_path: Path) -> None:

@@ -161,3 +161,32 @@ async def test_nobody_to_ask_with(slapd: Slapd, tmp_path: Path) -> None:
     async with room_with(ROOM, slapd, tmp_path, recheck="none") as (room, _):
         with pytest.raises(NoApiKeys):
             await room.live.conjur.api_key(await room.login("alan", "enigma"))
+
+
+async def test_another_name_is_remembered(opened: tuple[Room, Relay], slapd: Slapd) -> None:
+    """5, DECISIONS 11: the directory is asked about it no more often than about the person, and may be silent as long."""
+    room, relay = opened
+    key = await room.live.conjur.api_key(await room.login("alan@example.com", "enigma"))
+    others = await room.live.conjur.api_key(await room.login("grace", "cobol-1959"))
+    assert await owner(room, key, 0, "alan@example.com") is not None
+    asked = len(relay.sent)
+    assert await owner(room, key, INTERVAL - 5, "ALAN@example.com") is not None
+    assert len(relay.sent) == asked
+    assert await owner(room, others, 0, "alan@example.com") is None, "theirs is another name"
+    assert len(relay.sent) > asked
+    relay.hold()
+    for after in (0, INTERVAL + 1):
+        assert await owner(room, key, after, "alan@example.com") is not None, after
+    assert (await verdict(room, others, 0, "alan@example.com")).outcome is Outcome.UNREACHABLE  # type: ignore[union-attr]
+    assert (await verdict(room, key, STALE + 1, "alan@example.com")).outcome is Outcome.UNREACHABLE  # type: ignore[union-attr]
+
+
+async def test_another_name_that_was_taken_away(opened: tuple[Room, Relay], alan: ldap3.Connection) -> None:
+    """5: it goes within refresh_interval, however often the key is used under the person's own name."""
+    room, _ = opened
+    key = await room.live.conjur.api_key(await room.login("alan", "enigma"))
+    assert await owner(room, key, 0, "alan@example.com") is not None
+    alan.modify(ALAN, {"mail": [(ldap3.MODIFY_REPLACE, ["other@example.com"])]})
+    assert await owner(room, key, INTERVAL - 5, "alan@example.com") is not None
+    assert await owner(room, key, INTERVAL + 1) is not None
+    assert await owner(room, key, INTERVAL + 1, "alan@example.com") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import jwt as pyjwt
 import pytest
 
 from gateway.config.schema import Configuration
+from gateway.grants.grafana_settings import grafana_settings
 from gateway.identity import Account, Grant, Identity
 from gateway.store.sealing import Sealer
 from gateway.store.sqlite import SqliteStore
@@ -126,6 +128,25 @@ async def test_no_verifier_ever_misses_a_key(open_store: OpenStore, lifetime: in
     late = rotated + overlap + 3 * 3600
     assert [one.keys.state(key, late) for key in one.keys.all] == ["gone", "signs"]
     assert [two.keys.state(key, late) for key in two.keys.all] == ["gone", "signs"]
+
+
+@pytest.mark.parametrize("overlap", [60, 61, 90, 600, 900, 3600, 7 * 86400])
+async def test_a_cache_before_the_verifier_shortens_nothing(open_store: OpenStore, overlap: int) -> None:
+    """A shared cache answers as long as ``max-age`` lets it, and Grafana keeps that answer for all of ``cache_ttl``."""
+    tokens = await daemon(await open_store(), NOW, key_overlap=overlap)
+    tree = {"public_url": "https://gw.test", "grafana": {"jwt": {"key_overlap": overlap}}}
+    printed = re.search(r"^cache_ttl = (\d+)([sm])$", grafana_settings(Configuration.model_validate(tree), "jwt").text, re.MULTILINE)
+    assert printed is not None
+    cache_ttl = int(printed[1]) * (60 if printed[2] == "m" else 1)
+    cached = tokens.keys.document(NOW)
+    assert (cached.max_age + cache_ttl < overlap, cached.max_age >= 15) == (True, True)
+    await tokens.keys.rotate(NOW)  # behind the back of the cache
+    late = NOW + cached.max_age - 1  # Grafana fetches what the cache still has
+    known = {key["kid"] for key in json.loads(cached.body)["keys"]}
+    for now in range(late, late + cache_ttl, max(1, cache_ttl // 10)):
+        assert pyjwt.get_unverified_header(await mint(tokens, now))["kid"] in known
+    known = {key["kid"] for key in json.loads(tokens.keys.document(late + cache_ttl).body)["keys"]}
+    assert pyjwt.get_unverified_header(await mint(tokens, NOW + overlap + 1))["kid"] in known
 
 
 async def test_rotations_one_after_the_other(open_store: OpenStore) -> None:

@@ -23,6 +23,7 @@ from gateway.tokens.conjur_keys import is_api_key
 if TYPE_CHECKING:
     from gateway.access.client_address import Network
     from gateway.conjur_dialect import Service
+    from gateway.slots import Asking
 
 ADMIN: Final = "admin"
 _NO_KEYS: Final = "this server gives no API keys"
@@ -118,9 +119,9 @@ def _rule(service: Service | None) -> Rule | None:
 
 
 def _owner(call: Call, door: _Door, login: str, secret: str) -> Owner:
-    async def owner() -> Identity | Verdict:
+    async def owner(asking: Asking) -> Identity | Verdict:
         try:
-            return await call.conjur.owner(login, door.privilege, secret, call.now)
+            return await call.conjur.owner(login, door.privilege, secret, call.now, asking)
         except Stale:
             raise KeyUndecided("the directory cannot be asked about the key's owner") from None
 

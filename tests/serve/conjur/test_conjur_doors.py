@@ -127,6 +127,8 @@ async def test_a_login_of_another_dialect_is_no_privilege(slapd: Slapd, tmp_path
             clearml = await site.call("GET", "/auth.login", basic(login, secret))
             vault = await site.call("PUT", f"/v1/auth/{server}/login/{login}", "Content-Type: application/json", body=body)
             assert (clearml.status, vault.status) == (200, 200)
+            # Of no service it is a login of its own: who is asked is another question there (DECISIONS 2).
+            assert (await site.login(login, secret, base=FAMILIES["no service"])).status == status
             for base in FAMILIES.values():
                 for what in (LOGIN, AUTHENTICATE):
                     answer = await ask(site, what, base, login, secret)

@@ -63,7 +63,7 @@ async def _still_good(request: Request, subject: Identity, lifetime: int) -> tup
     own = await by_token(live, caller.token, request.now) if caller.token else caller.own
     if subject.id == own.id:
         return own, lifetime
-    person = await live.identities.by_id(subject.id, request.now)
+    person = await live.identities.by_id(subject.id)
     if person is None:
         raise errors.revoked_token()
     if not may_act_for(own, person):

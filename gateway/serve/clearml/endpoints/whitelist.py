@@ -100,7 +100,7 @@ async def _entry(request: Request, row: WhitelistRow) -> dict[str, Any]:
     if row.accepted_at is None:
         return entry
     entry |= {"status": "accepted", "accepted": iso_time(row.accepted_at)}
-    person = await request.live.identities.by_id(row.identity or "", request.now)
+    person = await request.live.identities.by_id(row.identity or "")
     if person is not None:
         name = person.account.name or person.account.username
         entry["user"] = {"id": person.user_id, "name": name, "role": person.grant.clearml_role}
