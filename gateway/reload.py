@@ -45,6 +45,7 @@ RETRY_SECONDS: Final = 30.0
 FOLLOW_SECONDS: Final = 1.0
 """How often it is looked whether another process has written."""
 
+_BY_ASKING: Final = "reload by signal or API to apply (ldap-gateway config reload)"
 _NEW: Final = Origin("default", "new configuration")
 """Where problems stand that belong to no place of it."""
 
@@ -57,7 +58,7 @@ class Held:
     since: float
     """Seconds since 1970."""
     file: Path | None
-    """The file that looks cut short; None where too much would go at once."""
+    """The file that looks cut short; None where it is held for something else."""
 
 
 class Watching(Protocol):
@@ -377,7 +378,7 @@ class Reloader:
         reason = self.doubts(tried)
         if reason:
             self.held = Held(reason, time.time(), tried.cut)
-            if tried.cut is None:
+            if tried.cut is None and not tried.renumbered:
                 hold = self.snapshot.configuration.reload.hold
                 self._second_look = asyncio.get_running_loop().time() + hold
         return reason
@@ -386,7 +387,10 @@ class Reloader:
         """Why it would not be applied by itself, or not at once; empty where it would be."""
         if tried.cut is not None:
             what = "is gone" if tried.contents[tried.cut].data is None else "looks cut short"
-            return f"{tried.cut} {what}; reload by signal or API to apply (ldap-gateway config reload)"
+            return f"{tried.cut} {what}; {_BY_ASKING}"
+        if tried.renumbered:
+            shown = "; ".join(f"{problem.path} {problem.message}" for problem in tried.renumbered)
+            return f"looks like other directories under the names of before: {shown}; {_BY_ASKING}"
         if tried.snapshot is None or not tried.shrunk:
             return ""
         return f"{tried.shrunk}; applied if that is still so after {self.snapshot.configuration.reload.hold:g} s"

@@ -12,6 +12,7 @@ from gateway.config.hold import cut_short, shrinks
 from gateway.config.load import Snapshot, load
 from gateway.config.origin import ConfigurationError, Problem
 from gateway.config.reading import Content, SourceError, digest, read_bytes
+from gateway.config.renumbered import renumbered
 
 if TYPE_CHECKING:
     from gateway.config.schema import Configuration
@@ -31,6 +32,8 @@ class Tried:
     changes: tuple[Change, ...] = ()
     cut: Path | None = None
     shrunk: str = ""
+    renumbered: tuple[Problem, ...] = ()
+    """Also among the problems."""
 
 
 def examine(
@@ -52,15 +55,17 @@ def examine(
             cut = None  # why it cannot be read is among the problems
         return Tried(contents, digest(contents), stored.generation, problems=error.problems, cut=cut)
     changed = changes(running.written, new.written)
+    others = renumbered(running.written, new.written, new.numbered)
     return Tried(
         new.contents,
         digest(new.contents),
         stored.generation,
         new,
-        new.warnings,
+        (*others, *new.warnings),
         (*changed, *file_changes(new.written, running.contents, new.contents, changed)),
         cut_short(running.contents, new.contents),
         shrinks(running.written, new.written),
+        others,
     )
 
 

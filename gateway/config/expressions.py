@@ -104,8 +104,12 @@ class Expansion:
             try:
                 self._files[name] = self._reading.text(FilePath(name).absolute(), SIZE, "other").strip()
             except SourceError as error:
-                shown = name if name.isprintable() else "..."
-                raise SourceError(f"$__file{{{shown}}}: {error}", place.line, place.column) from None
+                written = f"$__file{{{name}}}"
+                if not name.isprintable():
+                    written = "$__file{...}"
+                elif written not in self._text:  # it is, or holds, the value of a variable
+                    written = "a $__file expression with the value of a variable"
+                raise SourceError(f"{written}: {error}", place.line, place.column) from None
         return self._files[name]
 
 

@@ -149,16 +149,10 @@ class GrafanaReader:
     def _name(self, servers: Given) -> None:
         """Blocks without a name are called as the next ones of all files: to Grafana no two of them are one."""
         given = [item.value["name"].value for item in servers.value if "name" in item.value]
-        alone, names = unused_names(given), unused_names([*given, *self._blocks])
-        for number, item in enumerate(servers.value, 1):
-            if "name" in item.value:
-                continue
-            name = next(names)
-            if name != next(alone):
-                message = f"block {number} is called so because of the files before; a name of its own would stay"
-                message += " when these change, and what people hold hangs on it"
-                self._problems.warn(item.origin, f"servers.{name}.name", message)
-            item.value["name"] = Given(name, item.origin)
+        names = unused_names([*given, *self._blocks])
+        for item in servers.value:
+            if "name" not in item.value:
+                item.value["name"] = Given(next(names), item.origin)
 
     def _only_one(self, name: str, item: Given) -> None:
         """Two blocks of one name would become one, with the password of the other."""

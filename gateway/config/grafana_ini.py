@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .expressions import SIZE, expanded_value
+from .expressions import SIZE, expanded_value, has_expressions
 from .ini_source import read_section
 from .layer import Layer, LayerTree, Shaper
 from .origin import Given, Origin
@@ -42,6 +42,13 @@ class LdapToml:
     """Where it is named, or where LDAP is switched on without a name for the file, or off."""
     default: bool = False
     """Whether nobody names it."""
+    expressions: str = ""
+    """How its name is written where that holds expressions: their values are never shown."""
+
+    @property
+    def shown(self) -> str:
+        """The file, as messages may name it."""
+        return f"the file that {self.expressions} becomes" if self.expressions else str(self.path)
 
     def __str__(self) -> str:
         return "the default, as config_file is not set" if self.default else f"{self.origin} names it"
@@ -119,7 +126,8 @@ class MainSettings:
         if path.suffix.lower() == SUFFIX:
             self.shaper.report(named.origin, _path(named, "config_file"), "names a grafana.ini: expected an ldap.toml")
             return None
-        return LdapToml(path, named.origin, default=not name)
+        written = named.value if has_expressions(named.value) else ""
+        return LdapToml(path, named.origin, default=not name, expressions=written)
 
     def _disabled(self, enabled: Given | None, given: Mapping[str, Given]) -> LdapToml | None:
         ignored = [name for name in ("config_file", *_HANDED_ON) if name in given]

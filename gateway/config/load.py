@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -71,6 +71,8 @@ class Snapshot:
     """Every file that was read, secrets and certificates too, and what it held."""
     ldap_toml: LdapToml | None = None
     """What Grafana's main settings come to; None where nobody gave any."""
+    numbered: Mapping[str, Origin] = field(default_factory=dict)
+    """The servers that files give no name, by the name that their order gives them, folded, and their places."""
 
     def origin(self, path: str | KeyPath) -> Origin:
         """Where the value at a path came from, which is dotted where no key of it holds a dot; ``DEFAULT`` where nobody
@@ -127,7 +129,7 @@ def _load(
     usable += read_environment(environment, shaper)
     main.add_variables(usable[-1])
     translation = translate(usable, problems)
-    tree = _merge(usable, problems, translation.wording)
+    tree, numbered = _merge(usable, problems, translation.wording)
     _default_state_dir(tree, environment, directory)
     if translation.maker is not None:
         _default_registration(tree)
@@ -147,8 +149,9 @@ def _load(
     kept_origins = MappingProxyType(origins)
     notes = tuple(problems.notes)
     return Snapshot(
-        in_force, configuration, generation, problems.all, notes, names, kept_origins, reading.contents, main.ldap_toml
-    )
+        in_force, configuration, generation, problems.all, notes, names, kept_origins, reading.contents, main.ldap_toml,
+        numbered,
+    )  # fmt: skip
 
 
 def _in_force(
@@ -182,17 +185,29 @@ def _warn_of_hidden(origins: Mapping[KeyPath, tuple[Origin, ...]], problems: Pro
             problems.warn(hidden, path, f"hidden by what was {origin}; ldap-gateway config forget {dotted} drops that")
 
 
-def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> LayerTree:
+def _merge(layers: Sequence[Layer], problems: Problems, wording: Wording) -> tuple[LayerTree, Mapping[str, Origin]]:
+    """All layers in one tree, and the servers that nobody gave a name."""
     tree = LayerTree()
     merger = Merger(problems)
     for layer in layers:
         merger.overlay(NATIVE, tree, layer.tree)
+    _warn_of_numbers([name for layer in layers for name in layer.grafana], merger.numbered, problems)
     apply_presets(tree, problems, wording)
     for layer in layers:
         fill(NATIVE, tree, layer.fallbacks)
         for name in layer.grafana:
             drop_unused_files(live(tree).get("servers", {}).get(name), ("servers", name), problems)
-    return tree
+    return tree, merger.numbered
+
+
+def _warn_of_numbers(blocks: Sequence[str], numbered: Mapping[str, Origin], problems: Problems) -> None:
+    """Of several blocks of Grafana's files those without a name are others once one of them goes or moves."""
+    called = {name: numbered[name] for name in blocks if name in numbered}
+    if len(blocks) > 1 and called and not problems.errors:
+        shown = ", ".join(f"{name} ({origin})" for name, origin in called.items())
+        message = f"only their order gives these blocks their names: {shown}. Once a block goes or moves, rights "
+        message += "(admins), sessions and keys go over to the people of another directory: give each block a name"
+        problems.warn(next(iter(called.values())), ("servers",), message)
 
 
 def _no_server(provider: Origin, problems: Problems) -> None:

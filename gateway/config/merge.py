@@ -13,7 +13,7 @@ from typing import Any
 from gateway.identity import fold_name
 
 from .layer import UNNAMED, LayerTree, is_index, unused_names
-from .origin import DEFAULT, Given, Path, Problems
+from .origin import DEFAULT, Given, Origin, Path, Problems
 from .schema.shape import Leaf, Node, Table, Tables
 
 
@@ -22,6 +22,8 @@ class Merger:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
+        self.numbered: dict[str, Origin] = {}
+        """The servers that nobody gave a name, by the key that their order gives them, and where they are written."""
 
     def overlay(self, node: Table, base: LayerTree, over: LayerTree, path: Path = ()) -> None:
         """Lay ``over`` on ``base``, which changes in place."""
@@ -68,20 +70,28 @@ class Merger:
                 base.pop(key, None)  # a new item stands behind all others, also where one of its name was removed
             table = _table_for(item, base, key)
             if path == ("servers",):
-                self._warn_of_another_address(table, item, key)
+                self._keep_apart(table, item, key)
             self.overlay(node.item, table, item, (*path, key))
             if node.key not in live(table):
                 table[node.key] = Given(key, item.origin)
 
-    def _warn_of_another_address(self, base: LayerTree, over: LayerTree, key: str) -> None:
-        """A server without a name may be meant as another one, and get the password of the first."""
-        before = next((live(base)[name].origin for name in ("host", "urls") if name in live(base)), None)
+    def _keep_apart(self, base: LayerTree, over: LayerTree, key: str) -> None:
+        """Of two servers that each have an address and are called alike only because one has no name, both are meant:
+        as one, it would have the password and the mappings of the other."""
+        before, added = _address(base), _address(over)
         # The very origin of the table, not one that is equal to it: its first key may begin where it does.
         unnamed = isinstance(name := over.get("name"), Given) and name.origin is over.origin
-        if before is not None and unnamed and over.origin.kind == "file" and ("host" in over or "urls" in over):
-            message = f"has no name, so it is called {key} and adds to the server at {before}: give it the name {key} "
-            message += "if that is meant, else another one"
-            self._problems.warn(over.origin, ("servers", key), message)
+        if not base:
+            self.numbered.pop(key, None)
+        if unnamed and before is None:
+            self.numbered[key] = over.origin
+        elif before is None or added is None or added.kind != "file" or self._problems.refuse(("servers", key, "name")):
+            return
+        elif unnamed or key in self.numbered:
+            which = "this one is" if unnamed else "that one is"
+            message = f"has an address, and so has the server at {before}: {which} called {key} by its order alone, "
+            message += "and they would become one. Give it a name, the same in both places if one server is meant"
+            self._problems.add(over.origin, ("servers", key), message)
 
     def _resolve(self, node: Tables, base: LayerTree, written: str, item: Any, path: Path) -> str | None:
         """Key of the item that is addressed: by its own key, by its index, or a new one."""
@@ -187,6 +197,12 @@ def match_key(written: str, base: Mapping[str, Any], value: Any) -> str | None:
         return None
     wanted = _spelled(written)
     return next((key for key in base if _spelled(key) == wanted), None)
+
+
+def _address(server: LayerTree) -> Origin | None:
+    """Where a server is given its address; None where it is given none."""
+    given = live(server)
+    return next((given[key].origin for key in ("host", "urls") if key in given), None)
 
 
 def _spelled(key: str) -> str:

@@ -133,6 +133,14 @@ def anchored(directory: Path, name: str | Path) -> Path:
         return path
 
 
+def real_path(path: Path) -> str:
+    """Where a path leads to, by which two names of one file are known; itself for what is no path."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return str(path)
+
+
 def digest(contents: Mapping[Path, Content]) -> str:
     """A hash over names and bytes of files, in hexadecimal; equal only where nothing has changed."""
     total = hashlib.sha256()

@@ -5,7 +5,6 @@ No error quotes the file: what stands next to a syntax error may be a password.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from .grafana_ini import SUFFIX as INI
 from .json_source import parse_json
 from .layer import Layer, Shaper
 from .origin import Given, Origin, Problems
-from .reading import TOO_DEEP, Reading, SourceError
+from .reading import TOO_DEEP, Reading, SourceError, real_path
 from .spellings import ROOT
 from .toml_source import parse_toml
 from .yaml_source import parse_yaml
@@ -44,9 +43,9 @@ def read_files(files: Sequence[Path], main: MainSettings) -> list[Layer | None]:
     behind = last_of(files) + 1
     layers = [layer_of(file) for file in files[:behind]]
     named = main.find()
-    if named is not None and named.path is not None and named.path not in files:
+    if named is not None and named.path is not None and real_path(named.path) not in map(real_path, files):
         default = f" ({named})" if named.default else ""
-        shaper.problems.note(named.origin, f"{SECTION}: {named.path} is read{default}")
+        shaper.problems.note(named.origin, f"{SECTION}: {named.shown} is read{default}")
         layers.append(_read_file(named.path, environment, shaper, named=named))
     return [*layers, *map(layer_of, files[behind:])]
 
@@ -80,6 +79,9 @@ def _read_file(
             layer.fallbacks, layer.grafana = reader.fallbacks, reader.names
             shaper = replace(shaper, unknown="warning")
     except SourceError as error:
+        if named and named.expressions and not error.line:  # what the expression became may be a secret
+            shaper.problems.add(named.origin, "", f"{SECTION}: {named.shown} {error}")
+            return None
         place = Origin("file", error.file or origin.place, error.line, error.column)
         hint = f" ({named})" if named and not error.line else ""
         shaper.problems.add(place, "", f"{error}{hint}")
@@ -91,8 +93,8 @@ def _read_file(
 
 def _read_before(file: Path, shaper: Shaper) -> str | None:
     """The name under which a file was read by Grafana's rules already: once more, its blocks would be other servers."""
-    real = os.path.realpath(file)
-    return next((at.place for at in shaper.blocks.values() if os.path.realpath(at.place) == real), None)
+    real = real_path(file)
+    return next((at.place for at in shaper.blocks.values() if real_path(Path(at.place)) == real), None)
 
 
 def suffix_of(path: Path) -> str:

@@ -261,6 +261,9 @@ class _Translator:
             return
         self._placed[key] = (spelled, given)
         for name in key[:-1]:
+            if isinstance(tree.get(name), Given):  # what the same layer removes, and gives anew
+                tree[name] = LayerTree(given.origin)
+                tree[name].afresh = True
             tree = tree.setdefault(name, LayerTree(given.origin))
         tree[key[-1]] = given
 

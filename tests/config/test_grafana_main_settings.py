@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli import main
 from gateway.config.ini_source import read_section
 from gateway.config.load import ConfigurationError, Snapshot, load
 from gateway.config.origin import Origin
@@ -108,7 +109,7 @@ ENABLED = [
     ("[auth.ldap]\nenabled = true\nconfig_file = ldap.toml", {"ENABLED": "false"}, False, "GF_AUTH_LDAP_ENABLED: auth.ldap.enabled is false"),
     ("[auth.ldap]\nenabled = true\nconfig_file = ldap.toml", {"ENABLED": ""}, True, "is read"),
     ("[auth.ldap]\nenabled = true\nconfig_file = none", {"CONFIG_FILE": "DIRECTORY/ldap.toml"}, True, "GF_AUTH_LDAP_CONFIG_FILE: auth.ldap: "),
-    ("[auth.ldap]\nenabled = ${ON}\nconfig_file = $__file{DIRECTORY/name}", {"ON": "yes"}, True, "ldap.toml is read"),
+    ("[auth.ldap]\nenabled = ${ON}\nconfig_file = $__file{DIRECTORY/name}", {"ON": "yes"}, True, "the file that $__file{DIRECTORY/name} becomes is read"),
 ]
 
 
@@ -123,7 +124,7 @@ def test_enabled(tmp_path: Path, ini: str, variables: dict[str, str], read: bool
     snapshot = loaded(tmp_path, ini.replace("DIRECTORY", str(tmp_path)), **environment)
     assert bool(snapshot.configuration.servers) is read
     assert notes(snapshot).count("auth.ldap") == 1
-    assert note in notes(snapshot)
+    assert note.replace("DIRECTORY", str(tmp_path)) in notes(snapshot)
 
 
 def test_variables_alone(tmp_path: Path) -> None:
@@ -241,4 +242,43 @@ def test_verbose_logging(tmp_path: Path, written: str, verbose: bool, warned: in
     (tmp_path / "ldap.toml").write_text(f"verbose_logging = {written}\n{BLOCK}{BLOCK}verbose_logging = false\n")
     snapshot = load([tmp_path / "ldap.toml"], {})
     assert [server.verbose_logging for server in snapshot.configuration.servers] == [verbose, False]
-    assert len(snapshot.warnings) == warned
+    assert len(snapshot.warnings) == 1 + warned, "and one of the blocks without names"
+
+
+SECRET = "planted-s3cret"
+# how config_file is written, in a file or as a variable; what the error says
+HIDDEN = [
+    ("config_file = $__file{D/secret}", {}, "D/grafana.ini:3:1: auth.ldap: the file that $__file{D/secret} becomes cannot be read: No such file or directory"),
+    ("config_file = /x/${NAME}", {"NAME": SECRET}, "D/grafana.ini:3:1: auth.ldap: the file that /x/${NAME} becomes cannot be read: No such file or directory"),
+    ("", {"GF_AUTH_LDAP_CONFIG_FILE": "$__file{D/secret}"},
+     "GF_AUTH_LDAP_CONFIG_FILE: auth.ldap: the file that $__file{D/secret} becomes cannot be read: No such file or directory"),
+    ("config_file = ${NAME}", {"NAME": f"$__file{{/{SECRET}}}"},
+     "D/grafana.ini:3:1: auth.ldap.config_file: a $__file expression with the value of a variable: cannot be read: No such file or directory"),
+    ("config_file = $__file{/nowhere}", {}, "D/grafana.ini:3:1: auth.ldap.config_file: $__file{/nowhere}: cannot be read: No such file or directory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "variables", "said"), HIDDEN, ids=[str(i) for i in range(len(HIDDEN))])
+def test_what_an_expression_becomes_is_never_shown(tmp_path: Path, written: str, variables: dict[str, str], said: str) -> None:
+    """DECISIONS 40: who took the wrong file finds its content neither in errors nor in the log."""
+    (tmp_path / "secret").write_text(SECRET)
+    environment = {name: value.replace("D/", f"{tmp_path}/") for name, value in variables.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, f"[auth.ldap]\nenabled = true\n{written}\n".replace("D/", f"{tmp_path}/"), **environment)
+    assert [str(problem).replace(str(tmp_path), "D") for problem in caught.value.problems if problem.severity == "error"] == [said]
+    assert SECRET not in "".join(map(str, caught.value.problems))
+
+
+def test_the_file_may_be_given_by_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is read once, and once ``[auth.ldap]`` is off it is still read: nothing is to be done first."""
+    (tmp_path / "link.toml").symlink_to(tmp_path / "ldap.toml")
+    (tmp_path / "grafana.ini").write_text("[auth.ldap]\nenabled = true\nconfig_file = ldap.toml\n")
+    (tmp_path / "ldap.toml").write_text(BLOCK)
+    files = [tmp_path / "grafana.ini", tmp_path / "link.toml"]
+    for order in (files, files[::-1]):
+        snapshot = load(order, {})
+        assert (len(snapshot.configuration.servers), snapshot.warnings) == (1, ())
+        assert "ldap.toml is read (" not in notes(snapshot) and "auth.ldap: " not in notes(snapshot)
+        assert main(["grafana", "settings", *(text for file in order for text in ("-c", str(file)))]) == 0
+        shown = capsys.readouterr()
+        assert "FIRST" not in shown.out and "first:" not in shown.err

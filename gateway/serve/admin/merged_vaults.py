@@ -6,7 +6,6 @@ format, json where none is named.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, get_args
 
 from gateway.identity import Identity
@@ -50,8 +49,7 @@ async def _person(live: Live, user: str) -> Identity:
     rows = await live.store.identities(username=user) if user else []
     if server:
         rows += [row for row in await live.store.identities(username=name) if row.server == server]
-    now = int(time.time())
-    people = [identity for row in rows if (identity := await live.identities.by_id(row.id, now)) is not None]
+    people = [identity for row in rows if (identity := await live.identities.by_id(row.id)) is not None]
     if len(people) > 1:
         labels = ", ".join(sorted({identity.label for identity in people}))
         raise Refusal(400, f"user: several people have this name: {labels}; name one by id or as SERVER/NAME")

@@ -116,7 +116,7 @@ async def _views(live: Live, rows: Sequence[TokenRow], now: int) -> list[dict[st
         owner = row.identity or ""
         if owner not in people:
             found = await live.store.identity(owner)
-            is_let_in = await live.identities.by_id(owner, now + 1) is not None
+            is_let_in = await live.identities.by_id(owner) is not None
             people[owner] = None if found is None else (found, not is_let_in)
         if (known := people[owner]) is not None and _lives(live, row, known[0], now):
             views.append({**_view(live, row), "user": label_of(known[0]), "barred": known[1]})

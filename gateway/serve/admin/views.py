@@ -71,6 +71,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "reason": attempt.reason,
         "hash": attempt.digest,
         "errors": problem_views(attempt.problems, "error"),
+        "warnings": problem_views(attempt.problems, "warning"),
     }
 
 

@@ -98,7 +98,7 @@ class Diagnostics:
         row = max(rows, key=lambda row: (row.gone_at is None, row.checked_at))
         now = int(time.time())
         standing = await self._in_turn(lambda: live.recheck.standing(row.id, now, at_once=True))
-        if standing is Standing.GOOD and await live.identities.by_id(row.id, now + 1) is None:
+        if standing is Standing.GOOD and await live.identities.by_id(row.id) is None:
             standing = Standing.GONE
         outcome = "success" if standing is Standing.GOOD else "failure"
         audit(live, caller, "directory.sync", outcome, target=label_of(row), reason=_REASONS.get(standing, ("", ""))[1])
