@@ -214,6 +214,18 @@ class ConjurDialect:
             ids = [token.identity_id] if self._salts.fits(token.identity_id, token) else []
         return await self._identities.by_id(ids[0], token.issued_at) if ids else None
 
+    async def named_in(self, token: ConjurToken) -> Identity | None:
+        """Whose name is in a token that another program signed with ``conjur.signing_key``, such as a Conjur server
+        that shares it: it proves a name and no identity, so it is for ``/whoami`` and nothing that lets in.
+
+        None where the key is the ring's own, where the token holds an identity, and where several have, or had, the
+        name. One of v4 could be another account's. Raises StoreError.
+        """
+        if self.ring is not None or token.version == "v4" or token.identity_id:
+            return None
+        rows = [row async for row in self._called(token.login)]
+        return await self._identities.by_id(rows[0].id, token.issued_at) if len(rows) == 1 else None
+
     async def api_key(self, identity: Identity) -> str:
         """Somebody's key: the same one until it is rotated. Raises NoApiKeys and StoreError."""
         return await self._keys.of(await self._row(identity))

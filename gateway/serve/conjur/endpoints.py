@@ -123,7 +123,7 @@ async def _holder(call: Call) -> tuple[ConjurToken, Identity]:
         raise Refusal(401, text="Malformed authorization token") from None
     except InvalidConjurToken:
         raise Refusal(401, text="Unauthorized: Invalid token") from None
-    identity = await call.conjur.identity_of(token)
+    identity = await call.conjur.identity_of(token) or await call.conjur.named_in(token)
     if identity is None:
         raise Refusal(401, text="Unauthorized: Invalid token")
     networks = [ipaddress.ip_network(cidr) for cidr in token.cidrs]

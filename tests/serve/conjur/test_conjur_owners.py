@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.serve.conjur.conjur_room import (
     conjur_room,
     token_header,
 )
+from tests.tokens.conjur_by_hand import signed_v5
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -166,6 +168,43 @@ async def test_9_a_signing_key_that_several_have(slapd: Slapd, tmp_path: Path, f
             assert status == 200 or (answer.status, answer.text) == INVALID
             state = await site.call("GET", f"/authn-ldap/corp/{account}/status", token_header(token.body))
             assert state.status == status
+
+
+def claims_of_a_conjur(iat: int) -> list[tuple[dict[str, object], int, str]]:
+    """Claims as a Conjur server writes them, and what ``/whoami`` says to them from 127.0.0.1 (conjur.md 3, 6.1)."""
+    end, refused = {"exp": iat + 480}, INVALID[1]
+    return [
+        ({"iat": iat, "sub": "nina", **end}, 200, ""),
+        ({"iat": iat, "sub": "nina"}, 200, ""),
+        ({"iat": iat - 481, "sub": "nina"}, 401, refused),
+        ({"iat": iat - 10, "sub": "nina", "exp": iat - 1}, 401, refused),
+        ({"iat": iat, "sub": "nina", **end, "cidr": ["127.0.0.0/8"]}, 200, ""),
+        ({"iat": iat, "sub": "nina", **end, "cidr": ["192.0.2.0/24"]}, 403, "IP address rejected"),
+        ({"iat": iat, "sub": "nobody", **end}, 401, refused),
+        ({"iat": iat, "sub": "nina", **end, "jti": "0" * 32}, 401, refused),
+    ]
+
+
+@pytest.mark.parametrize("configured", [True, False], ids=["shared", "ring"])
+async def test_tokens_of_a_conjur_that_shares_the_key(slapd: Slapd, tmp_path: Path, configured: bool) -> None:
+    """6.4: they hold a name alone, which tells whose they are and lets nobody in; with the ring's own key there are none
+    such."""
+    shared = rsa.generate_private_key(65537, 2048)
+    pem = shared.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    async with conjur_room(slapd, tmp_path, signing_key=pem if configured else "") as site:
+        nina, iat = await site.room.login("nina", SECRET), int(time.time())
+        key = shared if configured else site.room.live.conjur._signer(iat).key
+        for claims, status, text in claims_of_a_conjur(iat):
+            token = json.dumps(signed_v5(key, json.dumps(claims))).encode()
+            answer = await site.call("GET", "/whoami", token_header(token))
+            expected = (status, text) if configured else (401, INVALID[1])
+            assert (answer.status, "" if answer.status == 200 else answer.text) == expected, claims
+            if status == 200:
+                read = site.room.live.conjur.verify(b64encode(token).decode(), iat)
+                assert await site.room.live.conjur.identity_of(read) is None, "forward auth takes none"
+        token = json.dumps(signed_v5(key, json.dumps({"iat": iat, "sub": "nina"}))).encode()
+        await site.room.live.store.identity_gone(nina.id, iat)
+        assert (await site.call("GET", "/whoami", token_header(token))).status == 401
 
 
 async def test_what_the_command_line_asks_first(site: ConjurRoom) -> None:
